@@ -1,0 +1,10 @@
+//! What every room may use: ids, limits, clock and randomness, progress, escaping of names.
+
+pub mod clock;
+pub mod escape;
+pub mod id;
+pub mod limits;
+pub mod progress;
+
+pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Time};
+pub use id::{ChunkId, IndexId, KeyFileId, PackId, PlanId, RepositoryId, SnapshotId};

@@ -1,0 +1,7 @@
+//! The `snap` command: parse, run, map the outcome to an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    snap::cli::main()
+}
