@@ -3,7 +3,19 @@
 //! Encodings are canonical: `encode(decode(b)) == b` for every accepted `b`. Decoders take hostile bytes: they bound
 //! every count before they allocate, never panic, and refuse what the specification does not allow.
 
+pub mod config;
+pub mod frame;
+pub mod index;
+pub mod keyfile;
+pub mod lease;
+pub mod list;
+pub mod node;
 pub mod pack;
+pub mod plan;
+pub mod sealed;
+pub mod sheet;
+pub mod snapshot;
+pub mod tree;
 pub mod wire;
 
 pub use wire::FormatError;
