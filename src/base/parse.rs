@@ -55,8 +55,8 @@ fn decimal(text: &str) -> Option<u128> {
     Some(whole * ONE + format!("{fraction:0<9}").parse::<u128>().ok()?)
 }
 
-/// Returns the size in bytes: `500`, `64M`, `1.5 GB`, `10GiB`. The units K, M, G, T and P, each also with `B` or
-/// `iB`, in either case, count by 1024; without unit the text is bytes. Fractions of a byte are cut off.
+/// Returns the size in bytes: `500`, `64M`, `1.5 GB`, `10GiB`. The units K, M, G, T and P, each also with `B`
+/// or `iB`, in either case, count by 1024; without unit the text is bytes. Fractions of a byte are cut off.
 ///
 /// # Errors
 /// Anything else, and more than `u64` holds.
@@ -229,8 +229,9 @@ impl CalendarSpan {
         *self == Self::default()
     }
 
-    /// Returns the time this span before `time` on the calendar of `zone`. A day that a month lacks becomes its
-    /// last day. What lies before the calendar becomes the earliest [`Time`], so that it is earlier than all.
+    /// Returns the time this span before `time` on the calendar of `zone`. A day that a month lacks becomes
+    /// its last day. What lies before the calendar becomes the earliest [`Time`], so that it is earlier than
+    /// all.
     pub fn before(&self, time: Time, zone: &TimeZone) -> Time {
         let span = Span::new()
             .try_years(self.years)
@@ -280,7 +281,8 @@ impl fmt::Display for CalendarSpan {
     }
 }
 
-/// Returns how long to wait, for timeouts and grace periods: `90s`, `5m` (minutes), `1h30m`, `2d` of 24 hours, `0`.
+/// Returns how long to wait, for timeouts and grace periods: `90s`, `5m` (minutes), `1h30m`, `2d` of 24
+/// hours, `0`.
 ///
 /// # Errors
 /// Anything else; a number without unit other than 0.
@@ -318,8 +320,8 @@ pub fn parse_tags(text: &str) -> Result<Vec<String>, ParseError> {
 }
 
 /// Returns the time meant by `text`: `now`, RFC 3339, or the local `2026-01-31`, `2026-01-31 02:00` or
-/// `2026-01-31 02:00:03` in `zone`. A local time that the clock skipped or repeated when summer time changed is
-/// taken with the offset before the change.
+/// `2026-01-31 02:00:03` in `zone`. A local time that the clock skipped or repeated when summer time changed
+/// is taken with the offset before the change.
 ///
 /// # Errors
 /// Anything else, and days or hours that do not exist.
@@ -367,7 +369,8 @@ pub fn format_time(time: Time, zone: &TimeZone) -> String {
     local(time, zone).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Returns the time in UTC for programs: RFC 3339, `2026-01-31T01:00:03Z`, with nanoseconds where there are any.
+/// Returns the time in UTC for programs: RFC 3339, `2026-01-31T01:00:03Z`, with nanoseconds where there are
+/// any.
 pub fn format_time_utc(time: Time) -> String {
     to_timestamp(time).to_string()
 }

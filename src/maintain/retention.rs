@@ -211,7 +211,8 @@ pub struct Group<'a> {
     pub items: Vec<&'a RetentionItem>,
 }
 
-/// Returns the groups of `items`, sorted by key. Every item is in exactly one; the order of `items` has no effect.
+/// Returns the groups of `items`, sorted by key. Every item is in exactly one; the order of `items` has no
+/// effect.
 pub fn group<'a>(items: &'a [RetentionItem], by: &GroupBy) -> Vec<Group<'a>> {
     fn set<T: Ord + Clone>(values: &[T]) -> Vec<T> {
         values.iter().cloned().collect::<BTreeSet<T>>().into_iter().collect()
@@ -262,10 +263,11 @@ impl<'a> RetentionOutcome<'a> {
     }
 }
 
-/// Applies `policy` to the snapshots of one group, on the calendar of `zone`. The order of `items` has no effect.
+/// Applies `policy` to the snapshots of one group, on the calendar of `zone`. The order of `items` has no
+/// effect.
 ///
-/// Snapshots later than `now` stay, and have no part in deciding about the others: they fill no period, use up no
-/// count, and spans are measured from the newest of the others. An empty policy keeps all.
+/// Snapshots later than `now` stay, and have no part in deciding about the others: they fill no period, use
+/// up no count, and spans are measured from the newest of the others. An empty policy keeps all.
 pub fn apply<'a>(
     policy: &RetentionPolicy,
     items: &[&'a RetentionItem],
@@ -369,8 +371,9 @@ struct Rule {
 }
 
 impl Rule {
-    /// Adds this rule's reason to what it keeps of `items` (newest first): the newest of each period, and the oldest
-    /// of all while the count is not used up, so that history grows to its length from the first day on.
+    /// Adds this rule's reason to what it keeps of `items` (newest first): the newest of each period, and the
+    /// oldest of all while the count is not used up, so that history grows to its length from the first day
+    /// on.
     fn mark(&self, items: &[&RetentionItem], zone: &TimeZone, reasons: &mut [Vec<String>]) {
         let mut seen = BTreeSet::new();
         let mut left = self.count;

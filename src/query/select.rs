@@ -53,7 +53,7 @@ pub enum SelectError {
         text: String,
     },
     /// The id prefix fits several snapshots.
-    #[error("snapshot '{text}' fits {} snapshots: {}; write more digits", .count, shown(.candidates, *.count))]
+    #[error("snapshot '{text}' fits {count} snapshots: {}; write more digits", shown(.candidates, *.count))]
     Ambiguous {
         /// The prefix.
         text: String,
@@ -149,8 +149,8 @@ impl Selector {
     /// Reads `SNAP[:PATH]`. The path is everything after the first colon, raw, and may hold colons itself.
     ///
     /// # Errors
-    /// No snapshot before the colon, or nothing after it: a variable that a script left empty must not widen the
-    /// choice to everything (`SNAP:/` names all).
+    /// No snapshot before the colon, or nothing after it: a variable that a script left empty must not widen
+    /// the choice to everything (`SNAP:/` names all).
     pub fn parse(text: &[u8]) -> Result<Self, ParseError> {
         let (snapshot, path) = match text.iter().position(|&byte| byte == b':') {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
@@ -201,11 +201,12 @@ fn trim_end_slashes(path: &[u8]) -> &[u8] {
     if kept == 0 && !path.is_empty() { b"/" } else { &path[..kept] }
 }
 
-/// Returns the one snapshot of `snapshots` that `reference` names. `latest` counts from the newest by time, then
-/// id, among those that pass `filter`; an id prefix names its snapshot whatever the filter says.
+/// Returns the one snapshot of `snapshots` that `reference` names. `latest` counts from the newest by time,
+/// then id, among those that pass `filter`; an id prefix names its snapshot whatever the filter says.
 ///
 /// # Errors
-/// [`SelectError::Unknown`] and [`SelectError::Ambiguous`] for a prefix, [`SelectError::NoneMatch`] for `latest`.
+/// [`SelectError::Unknown`] and [`SelectError::Ambiguous`] for a prefix, [`SelectError::NoneMatch`] for
+/// `latest`.
 pub fn resolve(
     reference: &SnapshotRef,
     snapshots: &[SnapshotSummary],
@@ -248,9 +249,10 @@ fn resolve_prefix(prefix: &str, snapshots: &[SnapshotSummary]) -> Result<Snapsho
 
 /// A glob over paths of a snapshot, as `find` takes it.
 ///
-/// Without a slash it is matched with the name alone. With a slash at its start it is matched with the whole path,
-/// with a slash elsewhere with the end of the path from any component on. `*` and `?` stop at slashes, `**` does
-/// not; `[a-z]` and `{a,b}` choose; a backslash takes the next character as it is. `?` and `[…]` stand for one byte.
+/// Without a slash it is matched with the name alone. With a slash at its start it is matched with the whole
+/// path, with a slash elsewhere with the end of the path from any component on. `*` and `?` stop at slashes,
+/// `**` does not; `[a-z]` and `{a,b}` choose; a backslash takes the next character as it is. `?` and `[…]`
+/// stand for one byte: a letter beyond ASCII takes `*` or `{ä,ö}`.
 #[derive(Debug, Clone)]
 pub struct MatchPattern {
     matcher: GlobMatcher,
@@ -275,14 +277,15 @@ impl MatchPattern {
             Some(rest) => rest.to_owned(),
         };
         if ignore_case {
-            glob = glob.to_lowercase();
+            glob = String::from_utf8_lossy(&lowercase(glob.as_bytes())).into_owned();
         }
         let built = GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build();
         let matcher = built.map_err(|error| refused(Some(error)))?.compile_matcher();
         Ok(Self { matcher, name_only, ignore_case })
     }
 
-    /// Returns whether `path` (raw bytes, components joined by slashes, with or without one at the start) matches.
+    /// Returns whether `path` (raw bytes, components joined by slashes, with or without one at the start)
+    /// matches.
     pub fn matches(&self, path: &[u8]) -> bool {
         let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
         let mut path = trim_end_slashes(&path[start..]);
@@ -298,11 +301,13 @@ impl MatchPattern {
     }
 }
 
-/// Lowers what is text and leaves other bytes alone.
+/// Lowers what is text and leaves other bytes alone. Each character by itself: a sigma at the end of a
+/// pattern may stand in the middle of a name.
 fn lowercase(path: &[u8]) -> Vec<u8> {
     let mut lowered = Vec::with_capacity(path.len());
     for part in path.utf8_chunks() {
-        lowered.extend_from_slice(part.valid().to_lowercase().as_bytes());
+        let text: String = part.valid().chars().flat_map(char::to_lowercase).collect();
+        lowered.extend_from_slice(text.as_bytes());
         lowered.extend_from_slice(part.invalid());
     }
     lowered

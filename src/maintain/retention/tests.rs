@@ -325,7 +325,8 @@ fn oracle_keeps(policy: &RetentionPolicy, past: &[&RetentionItem], position: usi
 const NOW_SECONDS: i64 = 1_800_000_000;
 
 fn any_items() -> impl Strategy<Value = Vec<RetentionItem>> {
-    // Mostly within days and hours of each other, some years away, some in the future, some at the same second.
+    // Mostly within days and hours of each other, some years away, some in the future, some at the same
+    // second.
     let age = prop_oneof![
         4 => 0_i64..200_000,
         4 => (0_i64..90).prop_map(|days| days * 86_400),
@@ -340,6 +341,10 @@ fn any_items() -> impl Strategy<Value = Vec<RetentionItem>> {
         };
         (1..).zip(drawn).map(build).collect()
     })
+}
+
+fn any_order() -> impl Strategy<Value = (Vec<RetentionItem>, Vec<RetentionItem>)> {
+    any_items().prop_flat_map(|items| (Just(items.clone()), Just(items).prop_shuffle()))
 }
 
 fn any_policy() -> impl Strategy<Value = RetentionPolicy> {
@@ -422,7 +427,7 @@ proptest! {
     #[test]
     fn the_order_of_the_input_changes_nothing(
         policy in any_policy(),
-        (items, shuffled) in any_items().prop_flat_map(|items| (Just(items.clone()), Just(items).prop_shuffle())),
+        (items, shuffled) in any_order(),
     ) {
         prop_assert_eq!(run(&policy, &items), run(&policy, &shuffled));
     }
@@ -468,7 +473,7 @@ proptest! {
 
     #[test]
     fn every_snapshot_is_in_one_group_whatever_the_order(
-        (items, shuffled) in any_items().prop_flat_map(|items| (Just(items.clone()), Just(items).prop_shuffle())),
+        (items, shuffled) in any_order(),
         tags: bool,
     ) {
         let by = GroupBy { tags, ..GroupBy::default() };
