@@ -4,6 +4,7 @@ pub mod clock;
 pub mod escape;
 pub mod id;
 pub mod limits;
+pub mod parse;
 pub mod progress;
 
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Time};

@@ -1,1 +1,3 @@
-//! (room under construction)
+//! Keeping a repository healthy: what may go, what must stay.
+
+pub mod retention;

@@ -1,1 +1,3 @@
-//! (room under construction)
+//! Reading what is there: choosing snapshots and paths.
+
+pub mod select;
