@@ -9,3 +9,4 @@ pub mod progress;
 
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Time};
 pub use id::{ChunkId, IndexId, KeyFileId, PackId, PlanId, RepositoryId, SnapshotId};
+pub use progress::{NoProgress, Phase, Progress};

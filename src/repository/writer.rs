@@ -1,0 +1,333 @@
+//! Storing chunks: dedup → block → code and seal → pack → put → index.
+//!
+//! One thread adds chunks; blocks are sealed by rayon; one thread packs; a few threads put packs. Every queue is bounded, so a
+//! slow store slows the source instead of filling memory. Whatever was put is remembered locally at once and named by an
+//! index object from time to time, so an interrupted run loses nothing that arrived.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+
+use super::uploader::{UploadContext, Uploader};
+use super::{Error, Repository};
+use crate::base::limits::BLOCK_RAW_MAX_BYTES;
+use crate::base::{ChunkId, PackId};
+use crate::crypto::KeyRing;
+use crate::format::pack::Content;
+use crate::pack::{PackError, PackWriter, PlainChunk, SealedBlock, Sealing, seal_block};
+
+/// Plaintext of a block of tree chunks: smaller, since one path needs few of them.
+const TREE_BLOCK_BYTES: usize = 512 << 10;
+/// Size at which packs of tree chunks are closed.
+const TREE_PACK_BYTES: usize = 16 << 20;
+/// Blocks that wait for sealing or packing, each up to a MiB plain and about as much sealed.
+const BLOCKS_WAITING_MAX: usize = 24;
+
+/// What a writer stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriterStats {
+    /// Chunks that were new.
+    pub new_chunks: u64,
+    /// Plaintext of new data chunks.
+    pub new_data_bytes: u64,
+    /// Plaintext of new tree and list chunks.
+    pub new_tree_bytes: u64,
+    /// Packs and index objects as stored.
+    pub stored_bytes: u64,
+    /// Packs put.
+    pub packs: u64,
+    /// Blocks whose encoder failed its check and that were stored raw.
+    pub fallbacks: u64,
+}
+
+/// What the threads of a writer share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Chunks added by this writer that the local index does not show yet.
+    pub(super) in_flight: Mutex<HashSet<ChunkId>>,
+    /// The first failure; everything stops on it.
+    pub(super) failure: Mutex<Option<Error>>,
+    pub(super) stored_bytes: AtomicU64,
+    pub(super) packs: AtomicU64,
+    fallbacks: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn fail(&self, error: Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn take_failure(&self) -> Result<(), Error> {
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct OpenBlock {
+    chunks: Vec<PlainChunk>,
+    raw_bytes: usize,
+}
+
+type SealedLater = Receiver<Result<SealedBlock, PackError>>;
+
+/// Stores chunks that are not there yet.
+#[derive(Debug)]
+pub struct ChunkWriter {
+    repository: Arc<Repository>,
+    shared: Arc<Shared>,
+    /// One block in the making for each way of sealing data, and one for trees.
+    open: [OpenBlock; 4],
+    to_packer: Option<SyncSender<(Content, SealedLater)>>,
+    packer: Option<JoinHandle<()>>,
+    stats: WriterStats,
+    relied_on: HashSet<PackId>,
+    dry: bool,
+}
+
+fn slot(content: Content, sealing: Sealing) -> usize {
+    match (content, sealing) {
+        (Content::Tree, _) => 0,
+        (Content::Data, Sealing::Sampled) => 1,
+        (Content::Data, Sealing::Text) => 2,
+        (Content::Data, Sealing::Stored) => 3,
+    }
+}
+
+impl ChunkWriter {
+    /// Returns a writer; packs that an earlier run put but did not index are indexed first.
+    ///
+    /// `dry`: everything is computed, nothing is sealed or stored.
+    pub fn new(repository: Arc<Repository>, dry: bool) -> Result<Self, Error> {
+        if !dry {
+            repository.require_writable()?;
+            repository.adopt_intents()?;
+        }
+        let shared = Arc::new(Shared::default());
+        let (to_packer, from_writer) = sync_channel(BLOCKS_WAITING_MAX);
+        let packer = {
+            let context = UploadContext { repository: repository.clone(), shared: shared.clone() };
+            std::thread::Builder::new()
+                .name("packer".into())
+                .spawn(move || run_packer(&context, &from_writer))
+        };
+        let packer = packer.map_err(|_| Error::Internal { what: "cannot start a thread" })?;
+        Ok(Self {
+            repository,
+            shared,
+            open: Default::default(),
+            to_packer: Some(to_packer),
+            packer: Some(packer),
+            stats: WriterStats::default(),
+            relied_on: HashSet::new(),
+            dry,
+        })
+    }
+
+    /// Returns the repository that this writes to.
+    pub fn repository(&self) -> &Arc<Repository> {
+        &self.repository
+    }
+
+    /// Tells for each chunk whether it is stored already, or about to be.
+    pub fn contains(&self, ids: &[ChunkId]) -> Result<Vec<bool>, Error> {
+        let mut known = self.repository.index.contains(ids)?;
+        let in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        for (known, id) in known.iter_mut().zip(ids) {
+            *known = *known || in_flight.contains(id);
+        }
+        Ok(known)
+    }
+
+    /// Stores a data chunk that is not there yet. Returns whether it was new.
+    pub fn add_data(&mut self, id: ChunkId, data: Bytes, sealing: Sealing) -> Result<bool, Error> {
+        if self.contains(&[id])?.first() == Some(&true) {
+            return Ok(false);
+        }
+        self.add_new(Content::Data, PlainChunk { id, data }, sealing)?;
+        Ok(true)
+    }
+
+    /// Stores a data chunk that [`ChunkWriter::contains`] just said is absent.
+    pub fn add_absent(&mut self, id: ChunkId, data: Bytes, sealing: Sealing) -> Result<bool, Error> {
+        if self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+            return Ok(false);
+        }
+        self.add_new(Content::Data, PlainChunk { id, data }, sealing)?;
+        Ok(true)
+    }
+
+    /// Stores a chunk again although the index may know it: for repacking.
+    pub fn add_again(&mut self, content: Content, id: ChunkId, data: Bytes) -> Result<bool, Error> {
+        if self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+            return Ok(false);
+        }
+        self.add_new(content, PlainChunk { id, data }, Sealing::Sampled)?;
+        Ok(true)
+    }
+
+    /// Stores a tree or list chunk unless it is there, and returns its id.
+    pub fn add_tree(&mut self, plain: Vec<u8>) -> Result<ChunkId, Error> {
+        let id = self.repository.keys.tree_id(&plain);
+        if self.contains(&[id])?.first() != Some(&true) {
+            self.add_new(Content::Tree, PlainChunk { id, data: Bytes::from(plain) }, Sealing::Text)?;
+        }
+        Ok(id)
+    }
+
+    fn add_new(&mut self, content: Content, chunk: PlainChunk, sealing: Sealing) -> Result<(), Error> {
+        let length = chunk.data.len();
+        let bytes = u64::try_from(length).unwrap_or(u64::MAX);
+        self.stats.new_chunks += 1;
+        match content {
+            Content::Data => self.stats.new_data_bytes += bytes,
+            Content::Tree => self.stats.new_tree_bytes += bytes,
+        }
+        self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(chunk.id);
+        if self.dry {
+            return Ok(());
+        }
+        let limit = match content {
+            Content::Data => usize::try_from(BLOCK_RAW_MAX_BYTES).unwrap_or(usize::MAX),
+            Content::Tree => TREE_BLOCK_BYTES,
+        };
+        let at = slot(content, sealing);
+        if self.open[at].raw_bytes + length > limit {
+            self.flush_block(content, sealing)?;
+        }
+        self.open[at].chunks.push(chunk);
+        self.open[at].raw_bytes += length;
+        Ok(())
+    }
+
+    fn flush_block(&mut self, content: Content, sealing: Sealing) -> Result<(), Error> {
+        let block = std::mem::take(&mut self.open[slot(content, sealing)]);
+        if block.chunks.is_empty() {
+            return Ok(());
+        }
+        if self.shared.has_failed() {
+            self.shared.take_failure()?;
+        }
+        let (to_result, result) = sync_channel(1);
+        let repository = self.repository.clone();
+        let shared = self.shared.clone();
+        rayon::spawn(move || {
+            let sealed = seal_block(&repository.keys, content, &block.chunks, sealing);
+            if sealed.as_ref().is_ok_and(|sealed| sealed.fell_back) {
+                shared.fallbacks.fetch_add(1, Ordering::Relaxed);
+                repository
+                    .progress
+                    .warn("a block did not decode to its chunks after coding; it was stored raw");
+            }
+            // Nobody waits any more when the run has failed elsewhere.
+            let _ = to_result.send(sealed);
+        });
+        let sent = self.to_packer.as_ref().is_some_and(|queue| queue.send((content, result)).is_ok());
+        if sent {
+            return Ok(());
+        }
+        self.shared.take_failure()?;
+        Err(Error::Internal { what: "the packer ended early" })
+    }
+
+    fn flush_all(&mut self) -> Result<(), Error> {
+        self.flush_block(Content::Tree, Sealing::Text)?;
+        for sealing in [Sealing::Sampled, Sealing::Text, Sealing::Stored] {
+            self.flush_block(Content::Data, sealing)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the writer: everything added is stored and named by an index object when this returns.
+    pub fn finish(mut self) -> Result<WriterStats, Error> {
+        self.flush_all()?;
+        self.join();
+        self.shared.take_failure()?;
+        let mut stats = self.stats;
+        stats.stored_bytes = self.shared.stored_bytes.load(Ordering::Relaxed);
+        stats.packs = self.shared.packs.load(Ordering::Relaxed);
+        stats.fallbacks = self.shared.fallbacks.load(Ordering::Relaxed);
+        Ok(stats)
+    }
+
+    /// Returns what was added so far; stored sizes lag behind.
+    pub fn stats_so_far(&self) -> WriterStats {
+        WriterStats { stored_bytes: self.shared.stored_bytes.load(Ordering::Relaxed), ..self.stats }
+    }
+
+    /// Remembers that this run relies on packs written before it.
+    pub fn rely_on(&mut self, packs: impl IntoIterator<Item = PackId>) {
+        self.relied_on.extend(packs);
+    }
+
+    fn join(&mut self) {
+        self.to_packer = None;
+        if let Some(packer) = self.packer.take()
+            && packer.join().is_err()
+        {
+            self.shared.fail(Error::Internal { what: "the packer failed" });
+        }
+    }
+}
+
+impl Drop for ChunkWriter {
+    /// Keeps what arrived: complete blocks are packed, put and indexed even when the run ends early.
+    fn drop(&mut self) {
+        if self.packer.is_some() {
+            self.join();
+        }
+    }
+}
+
+fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>) {
+    let keys: &KeyRing = &context.repository.keys;
+    let target = usize::try_from(context.repository.config.pack_target_bytes).unwrap_or(usize::MAX);
+    let mut uploader = Uploader::start(context);
+    let mut packs: [Option<PackWriter>; 2] = [None, None];
+    let mut close = |pack: PackWriter, uploader: &mut Uploader| match pack.finish(keys) {
+        Ok(pack) => uploader.put(pack),
+        Err(error) => context.shared.fail(Error::Pack(error)),
+    };
+    for (content, later) in blocks {
+        if context.shared.has_failed() {
+            break;
+        }
+        let block = match later.recv() {
+            Ok(Ok(block)) => block,
+            Ok(Err(error)) => {
+                context.shared.fail(Error::Pack(error));
+                break;
+            }
+            Err(_) => {
+                context.shared.fail(Error::Internal { what: "sealing ended early" });
+                break;
+            }
+        };
+        let (at, target) = match content {
+            Content::Data => (0, target),
+            Content::Tree => (1, TREE_PACK_BYTES.min(target)),
+        };
+        if packs[at].as_ref().is_some_and(|pack| pack.is_full(block.stored.len(), target)) {
+            if let Some(pack) = packs[at].take() {
+                close(pack, &mut uploader);
+            }
+        }
+        packs[at].get_or_insert_with(|| PackWriter::new(content, 0)).push(block);
+    }
+    if !context.shared.has_failed() {
+        for pack in packs.into_iter().flatten() {
+            close(pack, &mut uploader);
+        }
+    }
+    uploader.finish();
+}
