@@ -13,8 +13,8 @@ const BULK_PART: u64 = 8;
 /// One row: key and ordinal.
 pub(super) type ChunkRow = (i64, i64);
 
-/// Returns the key of an id, or of any prefix of at least six bytes: 48 bits, which SQLite stores in six bytes when they
-/// are centred on zero. A shorter prefix has no key of its own and counts as padded.
+/// Returns the key of an id, or of any prefix of at least six bytes: 48 bits, which SQLite stores in six
+/// bytes when they are centred on zero. A shorter prefix has no key of its own and counts as padded.
 pub(super) fn key_of(id: &[u8]) -> i64 {
     let mut value = 0;
     for position in 0..6 {
@@ -30,7 +30,8 @@ pub(super) fn ordinals(connection: &Connection, key: i64) -> Result<Vec<i64>, In
     Ok(found)
 }
 
-/// Calls `found` with the second part of each of `keys` and every ordinal of its first part. Sorted keys are faster.
+/// Calls `found` with the second part of each of `keys` and every ordinal of its first part. Sorted keys are
+/// faster.
 pub(super) fn visit_ordinals(
     connection: &Connection,
     keys: &[(i64, usize)],

@@ -50,11 +50,12 @@ pub struct IndexDatabase {
 }
 
 impl IndexDatabase {
-    /// Opens the database in `folder` (made with mode 0700, files 0600). One that is damaged, of another schema or of another
-    /// repository is dropped and made anew; the caller sees an empty set of index ids and fills it again.
+    /// Opens the database in `folder` (made with mode 0700, files 0600). One that is damaged, of another
+    /// schema or of another repository is dropped and made anew; the caller sees an empty set of index ids
+    /// and fills it again.
     ///
-    /// Takes the same short time whatever the size. Fails when the folder cannot be used, or when another process holds the
-    /// database for more than 30 seconds.
+    /// Takes the same short time whatever the size. Fails when the folder cannot be used, or when another
+    /// process holds the database for more than 30 seconds.
     pub fn open(folder: &Path, repository: RepositoryId) -> Result<Self, IndexError> {
         Self::open_with(folder, repository, IndexSettings::default())
     }

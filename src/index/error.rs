@@ -7,7 +7,8 @@ use rusqlite::ErrorCode;
 
 use crate::base::PackId;
 
-/// Why the index database could not answer or take something in. None of these means damage to the repository.
+/// Why the index database could not answer or take something in. None of these means damage to the
+/// repository.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// SQLite failed: the disk is full, another process held the database for too long, …
@@ -79,8 +80,8 @@ impl From<rusqlite::Error> for IndexError {
     }
 }
 
-/// Beside the two codes that say it, a short read, a missing table and a value of another type mean a broken file: statements and
-/// schema are fixed.
+/// Beside the two codes that say it, a short read, a missing table and a value of another type mean a broken
+/// file: statements and schema are fixed.
 fn is_corruption(error: &rusqlite::Error) -> bool {
     match error {
         rusqlite::Error::SqliteFailure(failure, _) => {

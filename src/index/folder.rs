@@ -1,7 +1,8 @@
 //! The folder of a database: its files' names, who may make them anew, and temporary ones.
 //!
-//! A file is called `index-<generation>.sqlite`. A database that is made anew gets the next generation instead of the same name:
-//! another process that still has the old one open would remove, by name, a log that is no longer its own.
+//! A file is called `index-<generation>.sqlite`. A database that is made anew gets the next generation
+//! instead of the same name: another process that still has the old one open would remove, by name, a log
+//! that is no longer its own.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -129,8 +130,8 @@ fn remove_before(folder: &Path, generation: u64) -> Result<(), IndexError> {
 pub(super) struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
-    /// Makes one below the system's folder for temporary files. Making it fails where the name exists, so that nobody can
-    /// have put anything there.
+    /// Makes one below the system's folder for temporary files. Making it fails where the name exists, so
+    /// that nobody can have put anything there.
     pub(super) fn new() -> Result<Self, IndexError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let parent = std::env::temp_dir();

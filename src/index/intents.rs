@@ -1,7 +1,8 @@
 //! Packs that were put but that no index object names yet.
 //!
-//! Other handles must not rely on such a pack: a snapshot may only be written when everything it needs is indexed, and whoever put
-//! the pack may never get to its index object. So an intent is remembered for all, and visible to the handle that added it.
+//! Other handles must not rely on such a pack: a snapshot may only be written when everything it needs is
+//! indexed, and whoever put the pack may never get to its index object. So an intent is remembered for all,
+//! and visible to the handle that added it.
 
 use rusqlite::{OptionalExtension, Transaction};
 
@@ -18,13 +19,14 @@ use crate::format::pack::{Directory, DirectoryBlock, DirectoryChunk};
 pub const INTENT_LOAD_MAX_BYTES: usize = 24 << 20;
 
 impl IndexDatabase {
-    /// Remembers that `pack` was put, so that a later run can adopt it. No effect when an index object names it.
+    /// Remembers that `pack` was put, so that a later run can adopt it. No effect when an index object names
+    /// it.
     pub fn record_intent(&self, pack: &PackRecord) -> Result<(), IndexError> {
         self.write(|transaction| self.intend(transaction, pack, false))
     }
 
-    /// Remembers that `pack` was put, and makes its chunks visible to this handle at once. The index object that names it takes
-    /// it over.
+    /// Remembers that `pack` was put, and makes its chunks visible to this handle at once. The index object
+    /// that names it takes it over.
     pub fn add_own_pack(&self, pack: &PackRecord) -> Result<(), IndexError> {
         self.write(|transaction| self.intend(transaction, pack, true))
     }
@@ -51,8 +53,8 @@ impl IndexDatabase {
         Ok(())
     }
 
-    /// Returns the packs intended and not yet indexed, the oldest first: those that a run left behind which ended early, and
-    /// those of runs that are still going.
+    /// Returns the packs intended and not yet indexed, the oldest first: those that a run left behind which
+    /// ended early, and those of runs that are still going.
     pub fn intent_ids(&self) -> Result<Vec<PackId>, IndexError> {
         self.read(|transaction| {
             let mut statement = transaction
@@ -67,8 +69,8 @@ impl IndexDatabase {
         self.read(|transaction| load_intent(transaction, id))
     }
 
-    /// Returns the oldest intended packs, up to about [`INTENT_LOAD_MAX_BYTES`] and at least one if there is any. With more
-    /// than that, call it again after [`Self::clear_intents`], or walk [`Self::intent_ids`].
+    /// Returns the oldest intended packs, up to about [`INTENT_LOAD_MAX_BYTES`] and at least one if there is
+    /// any. With more than that, call it again after [`Self::clear_intents`], or walk [`Self::intent_ids`].
     pub fn intents(&self) -> Result<Vec<PackRecord>, IndexError> {
         let mut records = Vec::new();
         let mut held_bytes = 0usize;
@@ -84,7 +86,8 @@ impl IndexDatabase {
         Ok(records)
     }
 
-    /// Forgets the intents of `ids`; packs that no index object names vanish from the database, also for their handles.
+    /// Forgets the intents of `ids`; packs that no index object names vanish from the database, also for
+    /// their handles.
     pub fn clear_intents(&self, ids: &[PackId]) -> Result<(), IndexError> {
         self.write(|transaction| {
             let mut numbers = Vec::new();

@@ -11,7 +11,8 @@ use super::record::{BlockLocation, ChunkLocation};
 use crate::base::{ChunkId, PackId};
 use crate::format::pack::{BaseName, Content};
 
-/// Ids looked up in one go; more are cut into so many. Bounds memory, and keeps neighbours in the tree together.
+/// Ids looked up in one go; more are cut into so many. Bounds memory, and keeps neighbours in the tree
+/// together.
 const LOOKUP_BATCH_MAX: usize = 1 << 18;
 
 /// One row of `blocks`.
@@ -121,7 +122,8 @@ pub(super) struct PackState {
     pub(super) id: PackId,
     pub(super) content: Content,
     pub(super) is_pending: bool,
-    /// An index object names it, or this handle wrote it: nobody else may rely on a pack that is only intended.
+    /// An index object names it, or this handle wrote it: nobody else may rely on a pack that is only
+    /// intended.
     pub(super) is_visible: bool,
 }
 
@@ -226,10 +228,11 @@ fn visit_copies<W: Wanted>(
 }
 
 impl IndexDatabase {
-    /// Returns, for each of `ids`, whether a pack that is not pending deletion holds it: whether a writer may rely on it.
+    /// Returns, for each of `ids`, whether a pack that is not pending deletion holds it: whether a writer may
+    /// rely on it.
     ///
-    /// Packs count that an index object names or that this handle added; ids are compared in full. Batches of thousands are
-    /// many times faster than single ids.
+    /// Packs count that an index object names or that this handle added; ids are compared in full. Batches of
+    /// thousands are many times faster than single ids.
     pub fn contains(&self, ids: &[ChunkId]) -> Result<Vec<bool>, IndexError> {
         self.read(|transaction| {
             let mut held = vec![false; ids.len()];
@@ -243,8 +246,8 @@ impl IndexDatabase {
         })
     }
 
-    /// Returns, for each of `ids`, where it is best read: packs that are not pending deletion before others, then the block with
-    /// the shortest chain of bases, then the copy that was indexed first.
+    /// Returns, for each of `ids`, where it is best read: packs that are not pending deletion before others,
+    /// then the block with the shortest chain of bases, then the copy that was indexed first.
     pub fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<ChunkLocation>>, IndexError> {
         self.read(|transaction| {
             let mut best: Vec<Option<(bool, ChunkLocation)>> = vec![None; ids.len()];

@@ -1,4 +1,5 @@
-//! What a host remembers beside the index: files of unfinished runs, fetched objects, what was verified, its runs.
+//! What a host remembers beside the index: files of unfinished runs, fetched objects, what was verified, its
+//! runs.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +14,12 @@ pub const CACHED_OBJECT_MAX_BYTES: usize = 4 << 20;
 /// How many runs are remembered.
 pub const RUN_COUNT_MAX: u64 = 1_000;
 
-/// One file of an unfinished run: path, fingerprint (what would show a change), content (what the run stored of it). The database
-/// does not look into any of them.
+/// One file of an unfinished run: path, fingerprint (what would show a change), content (what the run stored
+/// of it). The database does not look into any of them.
 pub type FileState = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+/// Fingerprint and content of one file, as in [`FileState`].
+pub type FileMemory = (Vec<u8>, Vec<u8>);
 
 /// One run of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +61,7 @@ impl IndexDatabase {
     }
 
     /// Returns fingerprint and content of a file, as an unfinished run of `job` left them.
-    pub fn file_state(&self, job: &[u8], path: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, IndexError> {
+    pub fn file_state(&self, job: &[u8], path: &[u8]) -> Result<Option<FileMemory>, IndexError> {
         self.read(|transaction| {
             let mut statement = transaction.prepare_cached(
                 "SELECT fingerprint, content FROM file_states
@@ -78,7 +82,8 @@ impl IndexDatabase {
         })
     }
 
-    /// Returns the stored bytes of an object as they were fetched. Whoever fetches checks them; so does whoever reads them here.
+    /// Returns the stored bytes of an object as they were fetched. Whoever fetches checks them; so does
+    /// whoever reads them here.
     pub fn cached_object(&self, kind: &str, id: &[u8; 32]) -> Result<Option<Vec<u8>>, IndexError> {
         self.read(|transaction| {
             let mut statement =
@@ -114,7 +119,8 @@ impl IndexDatabase {
         })
     }
 
-    /// Remembers that every byte of `pack` was read at `at`, and whether it was good. Forgotten with the pack.
+    /// Remembers that every byte of `pack` was read at `at`, and whether it was good. Forgotten with the
+    /// pack.
     pub fn record_verified(&self, pack: &PackId, at: Time, ok: bool) -> Result<(), IndexError> {
         self.write(|transaction| {
             let mut statement =

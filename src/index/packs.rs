@@ -38,7 +38,8 @@ pub(super) fn visit_blocks(
 }
 
 impl IndexDatabase {
-    /// Sets which packs a plan names, in place of all said before. Packs that are not known yet may be among them.
+    /// Sets which packs a plan names, in place of all said before. Packs that are not known yet may be among
+    /// them.
     pub fn set_pending(&self, packs: &BTreeSet<PackId>) -> Result<(), IndexError> {
         let present = self.read(|transaction| {
             let mut statement = transaction.prepare_cached("SELECT id FROM pending")?;
@@ -105,7 +106,8 @@ impl IndexDatabase {
         })
     }
 
-    /// Returns the end of the ordinals: each one ever given is below it. Those of packs that are gone are not given again.
+    /// Returns the end of the ordinals: each one ever given is below it. Those of packs that are gone are not
+    /// given again.
     pub fn ordinal_end(&self) -> Result<u64, IndexError> {
         self.read(|transaction| unsigned(counter(transaction, "next_ordinal")?))
     }

@@ -19,6 +19,8 @@ const SCHEMA_VERSION: i64 = 1;
 const BUSY_WAIT_SECONDS: u64 = 30;
 /// How large the write-ahead log may stay on disk once it is empty.
 const LOG_KEEP_MAX_BYTES: i64 = 64 << 20;
+/// How large the write-ahead log grows before its pages move into the file: each move costs two syncs.
+const LOG_MOVE_BYTES: i64 = 32 << 20;
 /// How many blocks are looked at when a database is opened.
 const SAMPLE_COUNT: i64 = 16;
 /// Statements kept prepared.
@@ -29,7 +31,8 @@ const TABLES: &str = "
 CREATE TABLE repository(id BLOB NOT NULL);
 CREATE TABLE counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE indexes(number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
-CREATE TABLE index_packs(pack INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(pack, number)) WITHOUT ROWID;
+CREATE TABLE index_packs(pack INTEGER NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY(pack, number)) WITHOUT ROWID;
 CREATE INDEX index_packs_by_number ON index_packs(number);
 CREATE TABLE packs(pack INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
     directory INTEGER NOT NULL, content INTEGER NOT NULL, first_n INTEGER NOT NULL,
@@ -44,8 +47,8 @@ CREATE TABLE chunks_0(key INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(key,
 CREATE TABLE chunks_1(key INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(key, n)) WITHOUT ROWID;
 CREATE TABLE chunks_2(key INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(key, n)) WITHOUT ROWID;
 CREATE TABLE jobs(number INTEGER PRIMARY KEY, job BLOB NOT NULL UNIQUE);
-CREATE TABLE file_states(job INTEGER NOT NULL, path BLOB NOT NULL, fingerprint BLOB NOT NULL, content BLOB NOT NULL,
-    PRIMARY KEY(job, path)) WITHOUT ROWID;
+CREATE TABLE file_states(job INTEGER NOT NULL, path BLOB NOT NULL, fingerprint BLOB NOT NULL,
+    content BLOB NOT NULL, PRIMARY KEY(job, path)) WITHOUT ROWID;
 CREATE TABLE objects(kind TEXT NOT NULL, id BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY(kind, id));
 CREATE TABLE verified(pack BLOB PRIMARY KEY, seconds INTEGER NOT NULL, nanoseconds INTEGER NOT NULL,
     ok INTEGER NOT NULL) WITHOUT ROWID;
@@ -114,6 +117,8 @@ fn configure(connection: &Connection, settings: &IndexSettings) -> Result<(), In
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", LOG_KEEP_MAX_BYTES, |_| Ok(()))?;
+    let log_pages = LOG_MOVE_BYTES / i64::from(settings.page_size_bytes.max(512));
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", log_pages, |_| Ok(()))?;
     set_cache_size(connection, settings.cache_bytes)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_COUNT_MAX);
     Ok(())
@@ -136,8 +141,9 @@ fn pragma_integer(connection: &Connection, name: &str) -> Result<i64, IndexError
     Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
 }
 
-/// Compares the file's length with its head, which catches a file that was cut off. Pages still in the log excuse a short file
-/// until the log was moved; when another process is in the way, that one has the file in good order.
+/// Compares the file's length with its head, which catches a file that was cut off. Pages still in the log
+/// excuse a short file until the log was moved; when another process is in the way, that one has the file in
+/// good order.
 fn check_size(connection: &Connection, path: &Path) -> Result<(), IndexError> {
     let expected = pragma_integer(connection, "page_count")? * pragma_integer(connection, "page_size")?;
     let is_whole = || -> Result<bool, IndexError> {
@@ -150,7 +156,8 @@ fn check_size(connection: &Connection, path: &Path) -> Result<(), IndexError> {
     Err(IndexError::Inconsistent { what: "file is shorter than its head says" })
 }
 
-/// Looks at the ends of every counter and at blocks spread over the whole range; its cost does not depend on the size.
+/// Looks at the ends of every counter and at blocks spread over the whole range; its cost does not depend on
+/// the size.
 fn check_sample(connection: &mut Connection) -> Result<(), IndexError> {
     let transaction = connection.transaction()?;
     let next_ordinal = counter(&transaction, "next_ordinal")?;
@@ -160,7 +167,7 @@ fn check_sample(connection: &mut Connection) -> Result<(), IndexError> {
         return Err(IndexError::Inconsistent { what: "a counter lags behind" });
     }
     for sample in 0..SAMPLE_COUNT {
-        let ordinal = last_block / SAMPLE_COUNT * sample + last_block % SAMPLE_COUNT;
+        let ordinal = last_block / (SAMPLE_COUNT - 1) * sample + last_block % (SAMPLE_COUNT - 1);
         let Some(block) = lookup::block_at(&transaction, ordinal)? else { continue };
         let Some(id) = block.id(0) else {
             return Err(IndexError::Inconsistent { what: "a block without chunks" });

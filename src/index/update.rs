@@ -11,11 +11,11 @@ use super::writer::{PackWriter, remove_unnamed};
 use crate::base::{IndexId, PackId};
 use crate::format::pack::{BaseName, DirectoryBlock, DirectoryChunk};
 
-/// Takes index objects in. What it holds is bounded by [`IndexSettings`](super::IndexSettings); no transaction is open between
-/// calls, so index objects can be fetched meanwhile.
+/// Takes index objects in. What it holds is bounded by [`IndexSettings`](super::IndexSettings); no
+/// transaction is open between calls, so index objects can be fetched meanwhile.
 ///
-/// An index object's id is recorded in the same transaction as its packs: whatever a crash, or dropping the update, leaves
-/// behind is exactly the index objects that [`IndexDatabase::index_ids`] then tells.
+/// An index object's id is recorded in the same transaction as its packs: whatever a crash, or dropping the
+/// update, leaves behind is exactly the index objects that [`IndexDatabase::index_ids`] then tells.
 #[derive(Debug)]
 #[must_use = "index objects still held are lost unless the update is finished"]
 pub struct Update<'d> {
@@ -25,8 +25,8 @@ pub struct Update<'d> {
 }
 
 impl Update<'_> {
-    /// Adds an index object and its packs. One that is recorded already is left as it is; a pack that is known already may
-    /// come with an empty directory.
+    /// Adds an index object and its packs. One that is recorded already is left as it is; a pack that is
+    /// known already may come with an empty directory.
     pub fn add(&mut self, id: IndexId, packs: Vec<PackRecord>) -> Result<(), IndexError> {
         self.waiting_bytes = self.waiting_bytes.saturating_add(packs.iter().map(held_bytes).sum());
         self.waiting.push((id, packs));
@@ -130,8 +130,9 @@ impl IndexDatabase {
         Update { database: self, waiting: Vec::new(), waiting_bytes: 0 }
     }
 
-    /// Takes in the index objects `added`, as [`Update::add`] does, and then drops those `removed`: so that packs which only
-    /// moved from one index object to another stay. Nothing else of `added` is held than fits the bounds.
+    /// Takes in the index objects `added`, as [`Update::add`] does, and then drops those `removed`: so that
+    /// packs which only moved from one index object to another stay. Nothing else of `added` is held than
+    /// fits the bounds.
     pub fn apply(
         &self,
         added: impl IntoIterator<Item = (IndexId, Vec<PackRecord>)>,

@@ -139,7 +139,8 @@ pub(super) fn remove_unnamed(transaction: &Transaction<'_>, packs: &[i64]) -> Re
     let mut rows: Vec<ChunkRow> = Vec::new();
     for &pack in packs {
         let mut named = transaction.prepare_cached(
-            "SELECT EXISTS(SELECT 1 FROM index_packs WHERE pack = ?1) OR EXISTS(SELECT 1 FROM intents WHERE pack = ?1)",
+            "SELECT EXISTS(SELECT 1 FROM index_packs WHERE pack = ?1)
+                OR EXISTS(SELECT 1 FROM intents WHERE pack = ?1)",
         )?;
         if named.query_row([pack], |row| row.get(0))? {
             continue;

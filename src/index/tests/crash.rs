@@ -25,9 +25,10 @@ fn prefix_model<'w>(world: &'w World, database: &IndexDatabase) -> Model<'w> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// The log is what a crash may cut: a copy with the log cut anywhere opens at one of the states that were written.
+    /// The log is what a crash may cut: a copy with the log cut anywhere opens at one of the states that were
+    /// written.
     #[test]
     fn a_log_cut_anywhere_holds_whole_index_objects(seed in any::<u64>(), cut in 0.0..=1.0f64) {
         let world = World::new(seed);

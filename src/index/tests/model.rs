@@ -235,7 +235,7 @@ fn run(world: &World, steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn the_database_tells_what_sets_and_maps_tell(seed in any::<u64>(), steps in steps()) {
