@@ -1,1 +1,35 @@
-//! (room under construction)
+//! The local index database: which chunk is where, and what this host remembers of a repository.
+//!
+//! It is a cache (SQLite, WAL) beside the repository, never the only truth: bound to the repository's id and
+//! to the set of index objects it was built from, dropped and made anew whenever it does not fit. Nothing is
+//! loaded when it is opened; memory is bounded by the page cache and by the batches that a caller hands in.
+//!
+//! How chunks are found: every stored copy of a chunk has an *ordinal*, dense and never reused; the chunks of
+//! a block, and the blocks of a pack, have consecutive ones. `chunks_0..2` map the first 48 bits of an id to
+//! ordinals, `blocks` is keyed by the first ordinal of a block and holds the whole ids, so every hit is
+//! compared in full. The random part of the database is therefore 16 bytes a chunk. It has three levels,
+//! since a row put into a large tree dirties a whole page: rows enter a small level and move on in sorted
+//! bulk.
+
+mod chunks;
+mod database;
+mod error;
+mod folder;
+mod intents;
+mod lookup;
+mod memory;
+mod packs;
+mod record;
+mod schema;
+mod update;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use database::{IndexDatabase, IndexSettings};
+pub use error::IndexError;
+pub use intents::INTENT_LOAD_MAX_BYTES;
+pub use memory::{CACHED_OBJECT_MAX_BYTES, FileMemory, FileState, RUN_COUNT_MAX, RunRecord};
+pub use record::{BlockInfo, BlockLocation, ChunkLocation, IndexTotals, PackInfo, PackRecord};
+pub use update::Update;

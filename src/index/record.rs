@@ -1,0 +1,114 @@
+//! What goes into the index database and what comes out.
+
+use std::hash::{Hash, Hasher};
+
+use crate::base::{ChunkId, PackId};
+use crate::format::pack::{BaseName, Content, Directory};
+
+/// One pack as an index object and its directory describe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackRecord {
+    /// Its id.
+    pub id: PackId,
+    /// Stored size of the whole pack.
+    pub size_bytes: u32,
+    /// Stored length of its directory.
+    pub directory_bytes: u32,
+    /// What its chunks are.
+    pub content: Content,
+    /// Its blocks and their chunks. May be empty where the database knows the pack already.
+    pub directory: Directory,
+}
+
+/// Where a block is and what reading it takes. Two locations are equal when pack and offset are.
+#[derive(Debug, Clone)]
+pub struct BlockLocation {
+    /// The pack that holds it.
+    pub pack: PackId,
+    /// What the pack's chunks are.
+    pub content: Content,
+    /// Where it begins in the pack, in bytes.
+    pub offset: u32,
+    /// Length as stored.
+    pub stored_bytes: u32,
+    /// Length of its plaintext.
+    pub raw_bytes: u32,
+    /// Blocks in the chain of bases below it.
+    pub depth: u8,
+    /// Names of its base chunks, in order.
+    pub bases: Vec<BaseName>,
+    /// Ordinal of its first chunk; the others follow.
+    pub first_ordinal: u64,
+}
+
+impl PartialEq for BlockLocation {
+    fn eq(&self, other: &Self) -> bool {
+        (self.pack, self.offset) == (other.pack, other.offset)
+    }
+}
+
+impl Eq for BlockLocation {}
+
+impl Hash for BlockLocation {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.pack, self.offset).hash(state);
+    }
+}
+
+/// Where one stored copy of a chunk is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkLocation {
+    /// The block that holds it.
+    pub block: BlockLocation,
+    /// Where it begins in the block's plaintext, in bytes.
+    pub chunk_offset: u32,
+    /// Plaintext length.
+    pub length_bytes: u32,
+    /// The number of this copy: dense, never reused, for bitmaps.
+    pub ordinal: u64,
+}
+
+/// One pack as the database knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackInfo {
+    /// Its id.
+    pub id: PackId,
+    /// Stored size of the whole pack.
+    pub size_bytes: u32,
+    /// Stored length of its directory.
+    pub directory_bytes: u32,
+    /// What its chunks are.
+    pub content: Content,
+    /// A plan names it: its chunks count as absent for writers.
+    pub pending: bool,
+    /// How many chunks it holds.
+    pub chunk_count: u64,
+    /// Ordinal of its first chunk; the others follow.
+    pub first_ordinal: u64,
+    /// Plaintext of all its chunks.
+    pub raw_bytes: u64,
+}
+
+/// One block of a pack with its chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockInfo {
+    /// Where it is.
+    pub location: BlockLocation,
+    /// Ids of its chunks, in order.
+    pub ids: Vec<ChunkId>,
+    /// Plaintext lengths of its chunks, in order.
+    pub lengths: Vec<u32>,
+}
+
+/// Sums over all packs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IndexTotals {
+    /// How many packs.
+    pub packs: u64,
+    /// How many stored chunk copies.
+    pub chunks: u64,
+    /// Stored size of the packs.
+    pub stored_bytes: u64,
+    /// Plaintext of the chunks.
+    pub raw_bytes: u64,
+}
