@@ -71,16 +71,6 @@ fn wrong_keys_are_a_matter_of_credentials_and_never_shown() {
 }
 
 #[test]
-fn keys_that_go_bad_later_are_told_by_every_verb() {
-    // The first contact was made with a good bucket; HEAD has no body that tells why it is refused.
-    let bucket = minio().make_bucket();
-    let store = minio().open(&bucket);
-    store.prepare().unwrap();
-    let error = minio().open(&format!("{bucket}-gone")).stat(&key()).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::NoBucket);
-}
-
-#[test]
 fn a_closed_port_is_unreachable_and_named() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let store = open_url(&format!("s3:http://127.0.0.1:{port}/bucket"), "user", "planted-secret-key");
@@ -138,6 +128,9 @@ const RACING: &str = "HTTP/1.1 409 Conflict\r\nConnection: close\r\nContent-Leng
 const PRECONDITION: &str =
     "HTTP/1.1 412 Precondition Failed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 const NOT_THERE: &str = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const EXPIRED: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 40\r\n\r\n\
+    <Error><Code>ExpiredToken</Code></Error>";
 const ONE_BYTE: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: 1\r\n\
     Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\n\r\n";
 const UNKNOWN: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 42\r\n\r\n\
@@ -166,6 +159,16 @@ fn a_create_whose_answer_was_lost_is_found_stored() {
     let (outcome, requests) = put_through(vec![EMPTY_LIST, LOST, PRECONDITION, ONE_BYTE]);
     assert_eq!(outcome.unwrap(), PutOutcome::Existed);
     assert_eq!(requests, ["GET", "PUT", "PUT", "HEAD"]);
+}
+
+#[test]
+fn keys_that_go_bad_later_are_told_although_head_has_no_body() {
+    let (port, server) = scripted(vec![EMPTY_LIST, FORBIDDEN, EXPIRED, EMPTY_LIST]);
+    let store = open_url(&format!("s3:http://127.0.0.1:{port}/bucket"), "user", "secret");
+    let error = store.stat(&key()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Credentials, "{}", chain(&error));
+    store.prepare().unwrap();
+    assert_eq!(server.join().unwrap().len(), 4);
 }
 
 #[test]

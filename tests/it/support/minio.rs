@@ -18,25 +18,25 @@ const START_TRIES: u32 = 5;
 const START_SECONDS: u64 = 60;
 
 /// A running server, `127.0.0.1` only.
-pub struct Minio {
+pub(crate) struct Minio {
     /// Where it listens.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Access key id of its root.
-    pub user: String,
+    pub(crate) user: String,
     /// Secret key of its root.
-    pub password: String,
+    pub(crate) password: String,
     _kept: Kept,
 }
 
 /// Returns the server of this process, started by the first who asks.
-pub fn minio() -> &'static Minio {
+pub(crate) fn minio() -> &'static Minio {
     static SERVER: OnceLock<Minio> = OnceLock::new();
     SERVER.get_or_init(Minio::start)
 }
 
 impl Minio {
     /// Starts a server of one's own, for tests that hurt it.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let binary = program("SNAP_TEST_MINIO", "minio");
         let mut last_log = String::new();
         for _ in 0..START_TRIES {
@@ -59,12 +59,12 @@ impl Minio {
     }
 
     /// `http://127.0.0.1:PORT`
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Makes a new bucket and returns its name.
-    pub fn make_bucket(&self) -> String {
+    pub(crate) fn make_bucket(&self) -> String {
         let bucket = format!("test-{}", random_hex(6));
         let (status, body) = self.signed(&bucket, "PUT");
         assert_eq!(status, 200, "making a bucket: {body}");
@@ -90,23 +90,23 @@ impl Minio {
     }
 
     /// The location of a bucket or of a prefix in it.
-    pub fn location(&self, bucket_and_prefix: &str) -> String {
+    pub(crate) fn location(&self, bucket_and_prefix: &str) -> String {
         format!("s3:{}/{bucket_and_prefix}", self.url())
     }
 
     /// Opens a location with the keys of root.
-    pub fn open(&self, bucket_and_prefix: &str) -> Arc<dyn Backend> {
+    pub(crate) fn open(&self, bucket_and_prefix: &str) -> Arc<dyn Backend> {
         self.open_as(bucket_and_prefix, &self.user, &self.password)
     }
 
     /// Opens a location with other keys.
-    pub fn open_as(&self, bucket_and_prefix: &str, user: &str, password: &str) -> Arc<dyn Backend> {
+    pub(crate) fn open_as(&self, bucket_and_prefix: &str, user: &str, password: &str) -> Arc<dyn Backend> {
         open_url(&self.location(bucket_and_prefix), user, password)
     }
 }
 
 /// Opens an S3 location with these keys and nothing else from the environment.
-pub fn open_url(url: &str, user: &str, password: &str) -> Arc<dyn Backend> {
+pub(crate) fn open_url(url: &str, user: &str, password: &str) -> Arc<dyn Backend> {
     let environment = |name: &str| match name {
         "AWS_ACCESS_KEY_ID" => Some(user.to_owned()),
         "AWS_SECRET_ACCESS_KEY" => Some(password.to_owned()),

@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-pub mod minio;
-pub mod postgres;
+pub(crate) mod minio;
+pub(crate) mod postgres;
 
 use snap::base::{Entropy, SystemEntropy};
 
 /// Where tests say to look when a program is missing.
-pub const INSTALL_HINT: &str = "run tests/setup/install";
+pub(crate) const INSTALL_HINT: &str = "run tests/setup/install";
 
 /// Runs its arguments in the background until its standard input ends, as it does however this process ends; then
 /// kills them and removes the folder.
@@ -25,13 +25,13 @@ rm -rf -- "$folder"
 "#;
 
 /// A server that ends, and whose folder vanishes, with this process. Keep it alive as long as the server is used.
-pub struct Kept {
+pub(crate) struct Kept {
     keeper: Child,
 }
 
 impl Kept {
     /// Starts `command`, whose output goes to `folder/log`.
-    pub fn start(folder: &Path, command: &mut Command) -> Self {
+    pub(crate) fn start(folder: &Path, command: &mut Command) -> Self {
         let log = std::fs::File::create(folder.join("log")).unwrap();
         let mut keeper = Command::new("sh");
         keeper.args(["-c", KEEPER, "keeper"]).arg(folder);
@@ -46,19 +46,19 @@ impl Kept {
     }
 
     /// Ends the server at once.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         drop(self.keeper.stdin.take());
         self.keeper.wait().unwrap();
     }
 }
 
 /// A new folder below the temporary directory, for [`Kept`] to remove.
-pub fn scratch(name: &str) -> PathBuf {
+pub(crate) fn scratch(name: &str) -> PathBuf {
     tempfile::Builder::new().prefix(&format!("snap-{name}-")).tempdir().unwrap().keep()
 }
 
 /// The program that `variable` names, or `name` in `PATH`, or in `.tools/bin` of the repository.
-pub fn program(variable: &str, name: &str) -> PathBuf {
+pub(crate) fn program(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
@@ -69,7 +69,7 @@ pub fn program(variable: &str, name: &str) -> PathBuf {
 }
 
 /// Random hexadecimal digits, for names and passwords.
-pub fn random_hex(bytes: usize) -> String {
+pub(crate) fn random_hex(bytes: usize) -> String {
     let mut random = vec![0; bytes];
     SystemEntropy.fill(&mut random);
     random.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -12,9 +12,9 @@ const START_SECONDS: u64 = 60;
 const ACCOUNT: &str = "postgres";
 
 /// A running server whose only user is `postgres`, without password.
-pub struct Postgres {
+pub(crate) struct Postgres {
     /// Holds the socket: what `--host` takes.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     programs: PathBuf,
     _kept: Kept,
 }
@@ -56,7 +56,7 @@ fn run(command: &mut Command) -> Output {
 
 impl Postgres {
     /// Starts a server of one's own, with nothing in it. It does not sync: it does not outlive the test.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (programs, folder) = (programs(), scratch("pg"));
         if rustix::process::geteuid().is_root() {
             run(Command::new("chown").arg(ACCOUNT).arg(&folder));
@@ -88,19 +88,19 @@ impl Postgres {
     }
 
     /// A client program (`psql`, `pg_dump`, `pg_restore`, …) with the options that reach this server.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         command.arg("--host").arg(&self.folder).args(["--username", ACCOUNT]).env_remove("PGPASSWORD");
         command
     }
 
     /// Makes an empty database.
-    pub fn create_database(&self, name: &str) {
+    pub(crate) fn create_database(&self, name: &str) {
         run(self.command("createdb").arg(name));
     }
 
     /// Runs SQL and returns what it prints, without headings and alignment.
-    pub fn sql(&self, database: &str, sql: &str) -> String {
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let mut psql = self.command("psql");
         psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set", "ON_ERROR_STOP=1"]);
         let output = run(psql.args(["--dbname", database, "--command", sql]));
@@ -108,7 +108,7 @@ impl Postgres {
     }
 
     /// Returns a dump as `pg_dump` writes it with `options`.
-    pub fn dump(&self, database: &str, options: &[&str]) -> Vec<u8> {
+    pub(crate) fn dump(&self, database: &str, options: &[&str]) -> Vec<u8> {
         run(self.command("pg_dump").args(options).arg(database)).stdout
     }
 }
