@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use snap::backend::{Backend, BackendError, ErrorKind, ObjectKey, ObjectKind, PutOutcome};
+use snap::backend::{Backend, BackendError, ErrorKind, Location, ObjectKey, ObjectKind};
+use snap::backend::{OpenOptions, PutOutcome, open};
 use snap::base::IndexId;
 
-use crate::support::minio::{minio, open_url};
+use crate::support::minio::{Minio, minio, open_url, open_with};
 use crate::support::random_hex;
 
 fn key() -> ObjectKey {
@@ -85,6 +87,41 @@ fn plain_http_behind_an_https_location_is_a_matter_of_tls() {
     let url = format!("s3:https://127.0.0.1:{}/bucket", minio().port);
     let error = open_url(&url, "user", "secret").prepare().unwrap_err();
     assert_eq!(error.kind, ErrorKind::Tls, "{}", chain(&error));
+}
+
+#[test]
+fn a_certificate_is_trusted_by_its_authority_only() {
+    let (server, authority) = Minio::start_with_tls();
+    let url = format!("s3:https://127.0.0.1:{}/missing-bucket", server.port);
+    let error = open_url(&url, &server.user, &server.password).prepare().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Tls, "{}", chain(&error));
+
+    // The right authority stands second in the file.
+    let bundle = rewritten_authority(&authority);
+    let store = open_with(&url, &server.user, &server.password, Some(&bundle));
+    let error = store.prepare().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NoBucket, "{}", chain(&error));
+
+    let plain = open_url(&url.replace("https:", "http:"), &server.user, &server.password);
+    let error = plain.prepare().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Tls, "{}", chain(&error));
+
+    let nothing = authority.with_file_name("nothing.pem");
+    std::fs::write(&nothing, "no certificate").unwrap();
+    let environment = |name: &str| name.starts_with("AWS_").then(|| "x".to_owned());
+    let options = OpenOptions { ca_cert: Some(nothing), ..OpenOptions::new(&environment) };
+    let error = open(&Location::parse("s3:https://127.0.0.1/bucket").unwrap(), &options).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Tls, "{}", chain(&error));
+}
+
+/// A file with the certificate of the server itself before that of its authority.
+fn rewritten_authority(authority: &Path) -> PathBuf {
+    let folder = authority.parent().unwrap();
+    let mut both = std::fs::read(folder.join("certs/public.crt")).unwrap();
+    both.extend(std::fs::read(authority).unwrap());
+    let path = folder.join("both.pem");
+    std::fs::write(&path, both).unwrap();
+    path
 }
 
 /// Answers each connection with the next of `answers`, after reading the head and body of one request.

@@ -10,6 +10,8 @@ use crate::backend::{BackendError, ErrorKind, OpenOptions};
 
 /// The region of stores that have none.
 const REGION_DEFAULT: &str = "us-east-1";
+/// The pair that wins over everything else.
+const KEY_VARIABLES: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 /// Limit: a file of certificates.
 const CERTIFICATES_MAX_BYTES: u64 = 16 << 20;
 
@@ -53,7 +55,11 @@ impl Settings {
                 None => None,
             },
         };
-        let profile = read_profile(&get)?;
+        let profile = match read_profile(&get) {
+            // Keys in the environment need no profile, so a wrong one is no obstacle.
+            Err(_) if KEY_VARIABLES.iter().all(|name| get(name).is_some()) => None,
+            read => read?,
+        };
         let from_profile = |name| profile.as_ref().and_then(|profile| profile.get(name)).map(str::to_owned);
         let region = get("AWS_REGION")
             .or_else(|| get("AWS_DEFAULT_REGION"))
@@ -101,8 +107,8 @@ fn find_credentials(
     endpoint: Option<&Endpoint>,
 ) -> Result<CredentialSource, BackendError> {
     let keys = pair(
-        get("AWS_ACCESS_KEY_ID"),
-        get("AWS_SECRET_ACCESS_KEY"),
+        get(KEY_VARIABLES[0]),
+        get(KEY_VARIABLES[1]),
         get("AWS_SESSION_TOKEN"),
         "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set",
     )?;
@@ -263,6 +269,7 @@ mod tests {
         assert_eq!(keys(team), ("t".to_owned(), "ts".to_owned(), Some("tt".to_owned())));
         let both = read("s3://bucket", &[home_variable, ("AWS_PROFILE", "team"), KEYS[0], KEYS[1]]).unwrap();
         assert_eq!(keys(both), ("id".to_owned(), "secret".to_owned(), None));
+        read("s3://bucket", &[home_variable, ("AWS_PROFILE", "missing"), KEYS[0], KEYS[1]]).unwrap();
         for wrong in ["half", "missing"] {
             let result = read("s3://bucket", &[home_variable, ("AWS_PROFILE", wrong)]);
             assert_eq!(kind(result), ErrorKind::Credentials, "{wrong}");

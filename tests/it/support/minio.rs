@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path as FilePath, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use object_store::path::Path;
 use object_store::signer::Signer;
 use snap::backend::{Backend, Location, OpenOptions, open};
 
-use super::{Kept, program, random_hex, scratch};
+use super::{INSTALL_HINT, Kept, program, random_hex, scratch};
 
 /// Limit: ports tried, and time for each to come up.
 const START_TRIES: u32 = 5;
@@ -25,6 +26,7 @@ pub(crate) struct Minio {
     pub(crate) user: String,
     /// Secret key of its root.
     pub(crate) password: String,
+    folder: PathBuf,
     _kept: Kept,
 }
 
@@ -37,6 +39,20 @@ pub(crate) fn minio() -> &'static Minio {
 impl Minio {
     /// Starts a server of one's own, for tests that hurt it.
     pub(crate) fn start() -> Self {
+        Self::start_with(&|_, _| {})
+    }
+
+    /// Starts a server that speaks TLS with a certificate of a new authority; returns the authority's PEM file too.
+    pub(crate) fn start_with_tls() -> (Self, PathBuf) {
+        let server = Self::start_with(&|folder, command| {
+            make_certificates(folder);
+            command.arg("--certs-dir").arg(folder.join("certs"));
+        });
+        let authority = server.folder.join("authority.pem");
+        (server, authority)
+    }
+
+    fn start_with(adjust: &dyn Fn(&FilePath, &mut Command)) -> Self {
         let binary = program("SNAP_TEST_MINIO", "minio");
         let mut last_log = String::new();
         for _ in 0..START_TRIES {
@@ -48,9 +64,10 @@ impl Minio {
             command.args(["--quiet", "--address", &format!("127.0.0.1:{port}")]);
             command.env("MINIO_ROOT_USER", &user).env("MINIO_ROOT_PASSWORD", &password);
             command.env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off").env("HOME", &folder);
+            adjust(&folder, &mut command);
             let kept = Kept::start(&folder, &mut command);
             if wait_until_live(port) {
-                return Self { port, user, password, _kept: kept };
+                return Self { port, user, password, folder, _kept: kept };
             }
             last_log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
             kept.stop();
@@ -107,7 +124,18 @@ impl Minio {
 
 /// Opens an S3 location with these keys and nothing else from the environment.
 pub(crate) fn open_url(url: &str, user: &str, password: &str) -> Arc<dyn Backend> {
+    open_with(url, user, password, None)
+}
+
+/// Opens an S3 location as [`open_url`], trusting the authorities in a file.
+pub(crate) fn open_with(
+    url: &str,
+    user: &str,
+    password: &str,
+    authorities: Option<&FilePath>,
+) -> Arc<dyn Backend> {
     let environment = |name: &str| match name {
+        "AWS_CA_BUNDLE" => authorities.map(|path| path.to_str().unwrap().to_owned()),
         "AWS_ACCESS_KEY_ID" => Some(user.to_owned()),
         "AWS_SECRET_ACCESS_KEY" => Some(password.to_owned()),
         _ => None,
@@ -115,10 +143,29 @@ pub(crate) fn open_url(url: &str, user: &str, password: &str) -> Arc<dyn Backend
     open(&Location::parse(url).unwrap(), &OpenOptions::new(&environment)).unwrap()
 }
 
+/// Writes `authority.pem` and what MinIO wants in `certs`, for 127.0.0.1.
+fn make_certificates(folder: &FilePath) {
+    std::fs::create_dir(folder.join("certs")).unwrap();
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.current_dir(folder).args(arguments.split(' '));
+        let output = command.output().unwrap_or_else(|error| panic!("openssl: {error}; {INSTALL_HINT}"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    openssl(&format!("{request} -subj /CN=authority -keyout authority.key -out authority.pem"));
+    openssl(&format!(
+        "{request} -subj /CN=server -CA authority.pem -CAkey authority.key \
+         -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:127.0.0.1 \
+         -keyout certs/private.key -out certs/public.crt"
+    ));
+}
+
 fn wait_until_live(port: u16) -> bool {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(START_SECONDS) {
-        if matches!(http(port, "GET", "/minio/health/live"), Ok((200, _))) {
+        // A server that speaks TLS says 400 to plain HTTP, and is as live.
+        if matches!(http(port, "GET", "/minio/health/live"), Ok((200 | 400, _))) {
             return true;
         }
         std::thread::sleep(Duration::from_millis(50));
