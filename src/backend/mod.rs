@@ -3,7 +3,13 @@
 //! This room knows nothing of keys, formats or chunks. All verbs may be called from many threads at once.
 
 pub mod error;
+pub mod faulty;
 pub mod key;
+pub mod local;
+pub mod location;
+pub mod memory;
+pub mod record;
+pub mod s3;
 
 use std::fmt::Debug;
 
@@ -11,6 +17,7 @@ use bytes::Bytes;
 
 pub use error::{BackendError, ErrorKind};
 pub use key::{ObjectKey, ObjectKind};
+pub use location::{Location, OpenOptions, open};
 
 use crate::base::Time;
 
@@ -99,6 +106,13 @@ pub trait Backend: Send + Sync + Debug {
         data: Bytes,
         expected: Option<&Version>,
     ) -> Result<Option<Version>, BackendError>;
+
+    /// Removes what crashed writers of this store left half-written, if older than `older_than_seconds`, and
+    /// returns how many there were. Stores whose writes leave nothing behind have nothing to do.
+    fn clean_temporaries(&self, older_than_seconds: u64) -> Result<u64, BackendError> {
+        let _ = older_than_seconds;
+        Ok(0)
+    }
 
     /// Tries on a probe object whether [`Backend::replace`] keeps its conditions, and removes the object.
     fn probe_conditional_writes(&self, probe: &ObjectKey) -> Result<ConditionalWrites, BackendError> {

@@ -1,0 +1,153 @@
+//! Files that are whole and on disk before their name appears.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::base::Entropy;
+
+/// How the names of unfinished files start; no object's name does.
+pub(super) const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Limit: names tried for one temporary file.
+const NAME_TRIES: u32 = 16;
+
+/// Writes the names in `folder` to disk.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+/// Makes `folder` (mode 0700) and what is missing above it, durably. One that is there is left as it is, but its
+/// name is written to disk, as whoever made it may not have come that far.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent
+        && !parent.is_dir()
+    {
+        make_folder(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        other => other?,
+    }
+    // A parent that may be searched but not read cannot be synced; the folder stood there before us then.
+    match sync_folder(parent.unwrap_or(Path::new("."))) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
+}
+
+/// A written and synced file under a temporary name, removed when dropped before it was placed.
+pub(super) struct Temporary {
+    path: PathBuf,
+    file: File,
+    placed: bool,
+}
+
+impl Temporary {
+    /// Writes `data` (mode 0600) to a new file in `folder` and waits until it is on disk.
+    pub(super) fn write(folder: &Path, data: &[u8], entropy: &dyn Entropy) -> io::Result<Self> {
+        let mut tries = 0;
+        let mut temporary = loop {
+            let mut random = [0; 8];
+            entropy.fill(&mut random);
+            let path = folder.join(format!("{TEMPORARY_PREFIX}{:016x}", u64::from_le_bytes(random)));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < NAME_TRIES => {
+                    tries += 1;
+                }
+                opened => break Self { path, file: opened?, placed: false },
+            }
+        };
+        temporary.file.write_all(data)?;
+        temporary.file.sync_all()?;
+        Ok(temporary)
+    }
+
+    /// Makes the file's time later than `earlier`, by one nanosecond where the clock did not move on.
+    pub(super) fn set_later_than(&self, earlier: SystemTime) -> io::Result<()> {
+        if self.file.metadata()?.modified()? <= earlier {
+            self.file.set_modified(earlier + Duration::from_nanos(1))?;
+            self.file.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the file its final name unless that is taken, which gives `AlreadyExists`. The folder is not synced.
+    pub(super) fn place_new(mut self, target: &Path) -> io::Result<()> {
+        match renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                self.placed = true;
+                Ok(())
+            }
+            // Some file systems know no rename without replacing; a hard link replaces nothing either.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.link_new(target),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn link_new(&mut self, target: &Path) -> io::Result<()> {
+        match std::fs::hard_link(&self.path, target) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            // Neither of both: content-named objects may be renamed over, as only equal bytes bear that name.
+            Err(_) if target.symlink_metadata().is_err() => {
+                std::fs::rename(&self.path, target)?;
+                self.placed = true;
+                Ok(())
+            }
+            Err(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        }
+    }
+
+    /// Gives the file its final name, in place of what bore it. The folder is not synced.
+    pub(super) fn place_over(mut self, target: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, target)?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.placed {
+            // Best effort: what stays behind is removed as a stale temporary later.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::SeededEntropy;
+
+    #[test]
+    fn a_taken_name_is_never_replaced_by_either_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("object");
+        let entropy = SeededEntropy::new(1);
+        let write = |data: &[u8]| Temporary::write(folder.path(), data, &entropy).unwrap();
+        write(b"first").place_new(&target).unwrap();
+        assert_eq!(write(b"second").place_new(&target).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(write(b"third").link_new(&target).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&target).unwrap(), b"first");
+        write(b"linked").link_new(&folder.path().join("other")).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("other")).unwrap(), b"linked");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_taken_temporary_name_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Temporary::write(folder.path(), b"a", &SeededEntropy::new(1)).unwrap();
+        let second = Temporary::write(folder.path(), b"b", &SeededEntropy::new(1)).unwrap();
+        assert_ne!(first.path, second.path);
+    }
+}

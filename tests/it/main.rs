@@ -1,0 +1,5 @@
+//! Everything that needs more than one room or a real server, in one binary.
+
+mod backend_conformance;
+mod backend_s3;
+mod support;
