@@ -1,0 +1,120 @@
+//! `snap snapshots`, `ls`, `find`, `diff` and `stats`.
+
+use clap::Args;
+
+use super::filter::{FilterArgs, GroupBy};
+use super::values::{SnapshotName, SnapshotPath, parse_time, snapshot_path};
+use crate::base::Time;
+
+const SNAPSHOTS_EXAMPLES: &str = "\
+Examples:
+  snap snapshots --host db1 --tag nightly
+  snap snapshots --group-by host,job --latest 1";
+
+/// List snapshots.
+#[derive(Debug, Args)]
+#[command(after_long_help = SNAPSHOTS_EXAMPLES)]
+pub struct SnapshotsArgs {
+    /// List these only: an id prefix, latest or latest~N
+    #[arg(value_name = "SNAP")]
+    pub snapshots: Vec<SnapshotName>,
+    /// Group by host, job, paths, tags
+    #[arg(long, value_name = "KEYS")]
+    pub group_by: Option<GroupBy>,
+    /// List only the newest N of each group
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub latest: Option<u32>,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  snap ls latest
+  snap ls -l latest~1:/etc
+  snap ls 3f9a12c0:/srv/models --no-recursive";
+
+/// List the files of a snapshot.
+#[derive(Debug, Args)]
+#[command(after_long_help = LS_EXAMPLES)]
+pub struct LsArgs {
+    /// List this snapshot, or what is below PATH in it
+    #[arg(value_name = "SNAP[:PATH]", value_parser = snapshot_path())]
+    pub snapshot: SnapshotPath,
+    /// Show mode, owner, size and time
+    #[arg(long, short = 'l')]
+    pub long: bool,
+    /// List folders in folders; this is the default
+    #[arg(long, short = 'R', overrides_with = "no_recursive")]
+    pub recursive: bool,
+    /// List one folder only
+    #[arg(long, overrides_with = "recursive")]
+    pub no_recursive: bool,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+const FIND_EXAMPLES: &str = "\
+Examples:
+  snap find '*.safetensors'
+  snap find -i 'invoice*' --snapshot latest --oldest 2026-01-01";
+
+/// Find files by name in snapshots.
+#[derive(Debug, Args)]
+#[command(after_long_help = FIND_EXAMPLES)]
+pub struct FindArgs {
+    /// Find names that match this pattern; with a slash in it, whole paths
+    #[arg(value_name = "PATTERN", required = true)]
+    pub patterns: Vec<String>,
+    /// Ignore case
+    #[arg(long, short = 'i')]
+    pub ignore_case: bool,
+    /// Look in this snapshot only; may be repeated
+    #[arg(long = "snapshot", short = 's', value_name = "SNAP")]
+    pub snapshots: Vec<SnapshotName>,
+    /// Find only what was modified at this time or before
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub newest: Option<Time>,
+    /// Find only what was modified at this time or after
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub oldest: Option<Time>,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  snap diff latest~1 latest
+  snap diff --metadata 3f9a12c0 latest:/etc";
+
+/// Show what differs between two snapshots.
+#[derive(Debug, Args)]
+#[command(after_long_help = DIFF_EXAMPLES)]
+pub struct DiffArgs {
+    /// Compare from this snapshot
+    #[arg(value_name = "A[:PATH]", value_parser = snapshot_path())]
+    pub from: SnapshotPath,
+    /// Compare to this snapshot
+    #[arg(value_name = "B[:PATH]", value_parser = snapshot_path())]
+    pub to: SnapshotPath,
+    /// Show files of which only mode, owner, times or attributes differ, too
+    #[arg(long)]
+    pub metadata: bool,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// Show sizes of snapshots and of the repository.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// Count these snapshots only (default: all)
+    #[arg(value_name = "SNAP")]
+    pub snapshots: Vec<SnapshotName>,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}

@@ -1,0 +1,293 @@
+use super::amounts::{Period, ReadSubset, Share, UnusedLimit, parse_size};
+use super::backup::{BackupArgs, Inputs};
+use super::filter::{GroupBy, TagList};
+use super::values::{SnapshotName, parse_time_in};
+use super::*;
+use std::path::PathBuf;
+
+fn read(line: &[&str]) -> Result<Arguments, clap::Error> {
+    Arguments::read(std::iter::once("snap").chain(line.iter().copied()))
+}
+
+fn backup(line: &[&str]) -> BackupArgs {
+    match read(line).unwrap().command {
+        Command::Backup(args) => *args,
+        other => panic!("{}", other.name()),
+    }
+}
+
+#[test]
+fn the_description_holds_together() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn every_option_parses_with_a_value_of_its_kind() {
+    let lines: &[&str] = &[
+        "init --raw-key k --label l",
+        "backup a b --tag x,y --tag z --meta k=v=w --host h --job j --time 2026-01-31 --parent latest~2 -e *.tmp \
+         --exclude x --iexclude x --exclude-file f --iexclude-file f --exclude-if-present .nobackup --exclude-caches \
+         --exclude-larger-than 10GiB --files-from f --files-from-raw f -x --one-file-system -n --skip-if-unchanged \
+         --class tensors",
+        "backup --init --force a",
+        "backup --dry-run a -- -b",
+        "backup --stdin --stdin-filename n",
+        "backup --stdin-filename n --stdin-from-command -- pg_dump --format=c db",
+        "backup --command a=x --command b=y /etc",
+        "snapshots --host h --job j --tag a,b --path /p --group-by host,tags --latest 3 latest 3f9a",
+        "ls latest:/etc -l -R --host h",
+        "ls 3f9a12c0 --long --recursive --no-recursive",
+        "find *.gguf x -i --snapshot latest -s 3f --newest 2026-01-31 --oldest 2026-01-01T00:00:00Z",
+        "diff latest~1 latest --metadata",
+        "stats latest --host h",
+        "restore latest:/a --target t -i x --include x -e x --exclude x --iinclude x --iexclude x --overwrite if-newer \
+         --delete --verify --sparse --no-owner --path /a",
+        "restore latest -t t --dry-run",
+        "dump latest /a --archive tar -o f",
+        "dump latest /a --output f",
+        "forget 3f9a latest --dry-run",
+        "prune --keep-last 1 --keep-hourly 24 --keep-daily 7 --keep-weekly 4 --keep-monthly unlimited --keep-yearly 2 \
+         --keep-within 30d --keep-within-hourly 2d --keep-within-daily 2w --keep-within-weekly 6m \
+         --keep-within-monthly 1y6m --keep-within-yearly 10y --keep-tag a,b --keep-tag c --keep-id 3f9a --group-by host \
+         --grace 0 --max-unused 10% --max-repack 10G --dry-run --host h --job j --tag t --path /p",
+        "prune -n --max-unused unlimited",
+        "check --read-data",
+        "check --read-data-subset 1/7",
+        "repair index",
+        "copy --to /r --to-password-file f 3f9a --host h",
+        "copy --to /r --to-password-command x",
+        "copy --to /r --to-key-file f",
+        "key add --new-password-file f --label l",
+        "key change --new-key-file f",
+        "key list",
+        "key remove 3f9a",
+        "key export -o f",
+        "unlock",
+        "completions fish",
+        "version",
+        "reference",
+    ];
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        read(&words).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn every_option_of_the_description_is_in_the_lines_that_must_parse() {
+    let tried = include_str!("tests.rs");
+    let mut command = Arguments::command();
+    command.build();
+    let mut commands = vec![&command];
+    while let Some(command) = commands.pop() {
+        commands.extend(command.get_subcommands().filter(|sub| sub.get_name() != "help"));
+        for long in command.get_arguments().filter_map(clap::Arg::get_long) {
+            let known = tried.contains(&format!("--{long}")) || matches!(long, "help" | "version");
+            assert!(known, "{} --{long}", command.get_name());
+        }
+    }
+}
+
+#[test]
+fn global_options_stand_before_and_after_the_command() {
+    let options: &[&str] = &[
+        "--repo",
+        "/r",
+        "--password-file",
+        "f",
+        "--json",
+        "-v",
+        "-v",
+        "--progress",
+        "never",
+        "--threads",
+        "4",
+        "--cache-dir",
+        "c",
+        "--lock-wait",
+        "10min",
+        "--ca-cert",
+        "pem",
+    ];
+    for line in [[options, &["snapshots"]].concat(), [&["snapshots"], options].concat()] {
+        let globals = read(&line).unwrap().globals;
+        assert_eq!(globals.repo.as_deref(), Some("/r"));
+        assert_eq!(globals.threads, Some(4));
+        assert_eq!(globals.verbose, 2);
+        assert_eq!(globals.lock_wait.unwrap().approximate_seconds(), 600);
+        assert!(globals.json);
+    }
+    for line in
+        ["-r /r -p f --no-cache -q unlock", "--password-command x unlock", "unlock --key-file k --quiet"]
+    {
+        read(&line.split(' ').collect::<Vec<_>>()).unwrap();
+    }
+}
+
+#[test]
+fn contradictions_are_usage_errors() {
+    let lines = [
+        "",
+        "nonsense",
+        "unlock --nonsense",
+        "unlock --password-file a --key-file b",
+        "--password-file a unlock --key-file b",
+        "--password-command a unlock --password-file b",
+        "--quiet unlock -v",
+        "--no-cache unlock --cache-dir c",
+        "--threads 0 unlock",
+        "--password-file p init --raw-key k",
+        "backup",
+        "backup --stdin a",
+        "backup --stdin -- a",
+        "backup --stdin --stdin-from-command -- a",
+        "backup --stdin --command a=b",
+        "backup --stdin --files-from f",
+        "backup --stdin-from-command",
+        "backup --stdin-from-command pg_dump",
+        "backup --stdin-from-command --command a=b -- c",
+        "backup --command a=b --command a=c",
+        "backup --command a",
+        "backup --command a/b=c",
+        "backup --command ..=c",
+        "backup a --force --parent latest",
+        "backup a --init --dry-run",
+        "backup a --meta novalue",
+        "backup a --class nonsense",
+        "ls",
+        "ls latest~",
+        "ls latest2",
+        "ls xyz",
+        "restore latest",
+        "restore latest --target t --verify --dry-run",
+        "restore latest --target t --overwrite sometimes",
+        "dump latest /a --json",
+        "forget",
+        "prune --keep-last 0",
+        "prune --keep-within 30",
+        "prune --group-by colour",
+        "prune --max-unused 101%",
+        "check --read-data --read-data-subset 1/2",
+        "repair",
+        "copy",
+        "copy --to r --to-password-file f --to-key-file k",
+        "copy --to r --to-password-command f --to-key-file k",
+        "key",
+        "key add --new-password-file a --new-key-file b",
+        "completions tcsh",
+    ];
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let error = read(&words).map(|_| ()).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn no_option_takes_a_secret() {
+    for words in
+        [["unlock", "--password", "x"], ["init", "--new-password", "x"], ["copy", "--to-password", "x"]]
+    {
+        assert!(read(&words).is_err());
+    }
+}
+
+#[test]
+fn inputs_are_paths_a_stream_a_command_or_several() {
+    let paths = |inputs: Inputs| match inputs {
+        Inputs::Files { paths, .. } => paths,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        paths(backup(&["backup", "a", "--", "-b"]).inputs().unwrap()),
+        [PathBuf::from("a"), "-b".into()]
+    );
+    assert_eq!(backup(&["backup", "--stdin"]).inputs(), Ok(Inputs::Stdin { name: "stdin".into() }));
+    let line = ["backup", "--stdin-from-command", "--stdin-filename", "d", "--", "pg_dump", "--tag", "x"];
+    let command_line = vec!["pg_dump".into(), "--tag".into(), "x".into()];
+    assert_eq!(backup(&line).inputs(), Ok(Inputs::Command { name: "d".into(), command_line }));
+    let line = ["backup", "--command", "a.sql=pg_dump -f x=y"];
+    let Ok(Inputs::Files { paths, commands }) = backup(&line).inputs() else { panic!("no files") };
+    assert!(paths.is_empty());
+    assert_eq!((commands[0].name.as_str(), commands[0].command_line.as_str()), ("a.sql", "pg_dump -f x=y"));
+}
+
+#[test]
+fn paths_and_snapshot_paths_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStringExt;
+    let word = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let arguments = Arguments::read([word(b"snap"), word(b"ls"), word(b"latest~1:/a:\xff")]).unwrap();
+    let Command::Ls(ls) = arguments.command else { panic!("not ls") };
+    assert_eq!(ls.snapshot.snapshot, SnapshotName::Latest(1));
+    assert_eq!(ls.snapshot.path.as_deref(), Some(&b"/a:\xff"[..]));
+    assert!(Arguments::read([word(b"snap"), word(b"backup"), word(b"\xff")]).is_ok());
+}
+
+#[test]
+fn sizes_shares_durations_and_parts_read_as_documented() {
+    let sizes = ["0", "1024", "64K", "64k", "1KiB", "10GB", "1T"].map(|text| parse_size(text).unwrap());
+    assert_eq!(sizes, [0, 1024, 65_536, 65_536, 1024, 10_000_000_000, 1 << 40]);
+    for text in ["", "K", "-1", "1.5G", "1X", "99999999P", "1 G"] {
+        assert!(parse_size(text).is_err(), "{text}");
+    }
+    let period: Period = "1y2m3w4d5h6min7s".parse().unwrap();
+    assert_eq!(period, Period { years: 1, months: 2, days: 25, seconds: 5 * 3600 + 6 * 60 + 7 });
+    assert_eq!("0".parse(), Ok(Period::default()));
+    for text in ["", "d", "1", "1.5d", "-1d", "1x", "99999999999d", "4294967295w"] {
+        assert!(text.parse::<Period>().is_err(), "{text}");
+    }
+    assert_eq!("0.25%".parse(), Ok(UnusedLimit::Share(Share(2500))));
+    assert_eq!("1G".parse(), Ok(UnusedLimit::Bytes(1 << 30)));
+    assert_eq!(Share(50_000).of(u64::MAX), u64::MAX / 20);
+    assert_eq!("7/7".parse(), Ok(ReadSubset::Part { number: 7, count: 7 }));
+    for text in ["0/7", "8/7", "1/0", "0%", "0", "nan%", "inf%", "-1%", "1e1%"] {
+        assert!(text.parse::<ReadSubset>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn snapshot_names_read_back_from_their_text() {
+    for name in [SnapshotName::Latest(0), SnapshotName::Latest(7), SnapshotName::Prefix("3f9a".into())] {
+        assert_eq!(name.to_string().parse(), Ok(name));
+    }
+    assert_eq!("3F9A".parse(), Ok(SnapshotName::Prefix("3f9a".into())));
+    assert!("a".repeat(65).parse::<SnapshotName>().is_err());
+}
+
+#[test]
+fn groups_and_tag_lists_read_as_documented() {
+    let group: GroupBy = "host,paths".parse().unwrap();
+    assert_eq!(group, GroupBy { host: true, paths: true, ..GroupBy::default() });
+    assert_eq!("".parse(), Ok(GroupBy::default()));
+    assert_eq!("a, b".parse(), Ok(TagList(vec!["a".into(), "b".into()])));
+    assert!("a,".parse::<TagList>().is_err());
+}
+
+#[test]
+fn times_without_an_offset_are_local() {
+    let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(2));
+    let seconds = |text: &str| parse_time_in(text, &zone).map(|time| time.seconds);
+    assert_eq!(seconds("1970-01-02"), Ok(86_400 - 7200));
+    assert_eq!(seconds("1970-01-01 02:00:01"), Ok(1));
+    assert_eq!(seconds("1970-01-01T00:00:01Z"), Ok(1));
+    assert_eq!(parse_time_in("1969-12-31T23:59:59.5Z", &zone).unwrap().nanoseconds, 500_000_000);
+    assert!(seconds("yesterday").is_err());
+}
+
+#[test]
+fn help_is_one_line_an_option_without_a_full_stop() {
+    let mut command = Arguments::command();
+    command.build();
+    let mut commands = vec![&command];
+    while let Some(command) = commands.pop() {
+        commands.extend(command.get_subcommands().filter(|sub| sub.get_name() != "help"));
+        let about = command.get_about().unwrap_or_else(|| panic!("{}", command.get_name())).to_string();
+        let helps =
+            command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
+        let texts = helps.map(|arg| (arg.get_id().to_string(), arg.get_help().map(ToString::to_string)));
+        for (id, text) in texts.chain([(command.get_name().to_owned(), Some(about))]) {
+            let text = text.unwrap_or_else(|| panic!("{id} has no help"));
+            assert!(!text.is_empty() && !text.contains('\n') && !text.ends_with('.'), "{id}: {text}");
+        }
+    }
+}
