@@ -14,8 +14,8 @@ use bytes::Bytes;
 
 use super::uploader::{UploadContext, Uploader};
 use super::{Error, Repository};
+use crate::base::ChunkId;
 use crate::base::limits::BLOCK_RAW_MAX_BYTES;
-use crate::base::{ChunkId, PackId};
 use crate::crypto::KeyRing;
 use crate::format::pack::Content;
 use crate::pack::{PackError, PackWriter, PlainChunk, SealedBlock, Sealing, seal_block};
@@ -91,7 +91,6 @@ pub struct ChunkWriter {
     to_packer: Option<SyncSender<(Content, SealedLater)>>,
     packer: Option<JoinHandle<()>>,
     stats: WriterStats,
-    relied_on: HashSet<PackId>,
     dry: bool,
 }
 
@@ -129,7 +128,6 @@ impl ChunkWriter {
             to_packer: Some(to_packer),
             packer: Some(packer),
             stats: WriterStats::default(),
-            relied_on: HashSet::new(),
             dry,
         })
     }
@@ -265,11 +263,6 @@ impl ChunkWriter {
         WriterStats { stored_bytes: self.shared.stored_bytes.load(Ordering::Relaxed), ..self.stats }
     }
 
-    /// Remembers that this run relies on packs written before it.
-    pub fn rely_on(&mut self, packs: impl IntoIterator<Item = PackId>) {
-        self.relied_on.extend(packs);
-    }
-
     fn join(&mut self) {
         self.to_packer = None;
         if let Some(packer) = self.packer.take()
@@ -294,7 +287,7 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
     let target = usize::try_from(context.repository.config.pack_target_bytes).unwrap_or(usize::MAX);
     let mut uploader = Uploader::start(context);
     let mut packs: [Option<PackWriter>; 2] = [None, None];
-    let mut close = |pack: PackWriter, uploader: &mut Uploader| match pack.finish(keys) {
+    let close = |pack: PackWriter, uploader: &mut Uploader| match pack.finish(keys) {
         Ok(pack) => uploader.put(pack),
         Err(error) => context.shared.fail(Error::Pack(error)),
     };
