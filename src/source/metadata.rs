@@ -84,7 +84,8 @@ impl Metadata {
         self.kind == EntryKind::Directory
     }
 
-    /// Tells whether the file system holds fewer bytes for a file than it is long: it has holes or is compressed.
+    /// Tells whether the file system holds fewer bytes for a file than it is long: it has holes or is
+    /// compressed.
     pub fn is_sparse(&self) -> bool {
         self.kind == EntryKind::File && self.stored_blocks_bytes < self.size_bytes
     }
@@ -118,8 +119,8 @@ pub(super) struct Look {
     pub(super) attributes: bool,
 }
 
-/// Describes the entry at `place`. Attributes that cannot be read or stored come back as the second value and are
-/// left out: the content is worth more than they are.
+/// Describes the entry at `place`. Attributes that cannot be read or stored come back as the second value and
+/// are left out: the content is worth more than they are.
 pub(super) fn inspect(
     place: Place<'_>,
     look: Look,
@@ -220,8 +221,8 @@ fn attributes(place: Place<'_>, follow: bool) -> (Attributes, Option<SourceError
     }
 }
 
-/// Attributes take a path. The one through the open directory reaches entries whose own path is too long for the
-/// system, and is not led astray when a parent is exchanged for a symlink meanwhile.
+/// Attributes take a path. The one through the open directory reaches entries whose own path is too long for
+/// the system, and is not led astray when a parent is exchanged for a symlink meanwhile.
 fn attribute_path(place: Place<'_>) -> PathBuf {
     match place.within {
         Some((directory, name)) => {

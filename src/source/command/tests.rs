@@ -32,7 +32,8 @@ fn failure(script: &str) -> (String, String) {
     }
 }
 
-/// Waits until nobody holds the other end of the pipe: a law about processes that are gone, with no time in it.
+/// Waits until nobody holds the other end of the pipe: a law about processes that are gone, with no time in
+/// it.
 fn read_to_close(mut pipe: impl Read) -> Vec<u8> {
     let mut all = Vec::new();
     pipe.read_to_end(&mut all).unwrap();

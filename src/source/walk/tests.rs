@@ -6,8 +6,8 @@ use super::*;
 use crate::base::escape::escape_name;
 use crate::source::Rule;
 
-/// Renders the events of a walk: `+name` enters, `-` leaves, `name` is an item, `!name action` failed. Directories
-/// above `below` and their ends are left out.
+/// Renders the events of a walk: `+name` enters, `-` leaves, `name` is an item, `!name action` failed.
+/// Directories above `below` and their ends are left out.
 fn trace(walker: impl Iterator<Item = WalkEvent>, below: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let mut depth_above = 0;
@@ -194,7 +194,7 @@ fn a_directory_that_cannot_be_listed_is_kept_empty() {
     let found = walker.look(&temp.path().join("d"), b"d").unwrap();
     let changed = Metadata { inode: found.0.inode + 1, ..found.0.clone() };
     walker.queue.clear();
-    walker.take(b"d".to_vec(), temp.path().join("d"), (changed, None), None);
+    walker.emit(b"d".to_vec(), temp.path().join("d"), (changed, None), None);
     let events: Vec<_> = walker.queue.drain(..).collect();
     assert!(matches!(&events[0], WalkEvent::Failed(error) if error.action == "list"), "{events:?}");
     assert!(matches!(&events[1], WalkEvent::Enter { .. }));
