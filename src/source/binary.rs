@@ -30,11 +30,11 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
 /// Tells whether `bytes` look compressed or encrypted: all byte values alike often, at any place of an element.
 /// Too few bytes never do.
 pub(super) fn is_noise(bytes: &[u8]) -> bool {
-    let min_bits = match bytes.len() {
-        ..NOISE_SIZE_MIN_BYTES => return false,
-        ..NOISE_STRICT_SIZE_MIN_BYTES => NOISE_MIN_BITS,
-        _ => NOISE_STRICT_MIN_BITS,
-    };
+    if bytes.len() < NOISE_SIZE_MIN_BYTES {
+        return false;
+    }
+    let is_strict = bytes.len() >= NOISE_STRICT_SIZE_MIN_BYTES;
+    let min_bits = if is_strict { NOISE_STRICT_MIN_BITS } else { NOISE_MIN_BITS };
     let plane = |start: usize, width: usize| entropy_bits(bytes.iter().skip(start).step_by(width));
     plane(0, 1) >= min_bits
         && PLANE_WIDTHS

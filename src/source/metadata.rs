@@ -204,7 +204,12 @@ fn link_target(place: Place<'_>) -> Result<Vec<u8>, SourceError> {
 type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn attributes(place: Place<'_>, follow: bool) -> (Attributes, Option<SourceError>) {
-    match read_attributes(&attribute_path(place), follow) {
+    let found = match read_attributes(&attribute_path(place), follow) {
+        // The entry has gone, or there is no /proc here: then its own path must do.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => read_attributes(place.path, follow),
+        found => found,
+    };
+    match found {
         Ok(found) => {
             let total: u64 = found.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum();
             if total <= XATTR_TOTAL_MAX_BYTES {
