@@ -1,8 +1,8 @@
 //! Objects in a bucket of any server that speaks S3.
 //!
-//! The crate `object_store` sends the requests; what it leaves open is closed here: whether a write that was refused
-//! or went unanswered is there after all, how a missing bucket is told from a missing object, and that no error and
-//! no `Debug` shows a secret.
+//! The crate `object_store` sends the requests; what it leaves open is closed here: whether a write that was
+//! refused or went unanswered is there after all, how a missing bucket is told from a missing object, and
+//! that no error and no `Debug` shows a secret.
 
 mod client;
 mod failure;

@@ -28,8 +28,8 @@ pub(super) struct Part {
     pub(super) meta: ObjectMeta,
 }
 
-/// Reads `range`, or the whole object, with one request; refuses a whole object larger than `limit_bytes` before
-/// its body is read. A range that ends behind the object gives what is there.
+/// Reads `range`, or the whole object, with one request; refuses a whole object larger than `limit_bytes`
+/// before its body is read. A range that ends behind the object gives what is there.
 pub(super) async fn read(
     client: &Client,
     path: &Path,

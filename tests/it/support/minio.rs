@@ -42,7 +42,8 @@ impl Minio {
         Self::start_with(&|_, _| {})
     }
 
-    /// Starts a server that speaks TLS with a certificate of a new authority; returns the authority's PEM file too.
+    /// Starts a server that speaks TLS with a certificate of a new authority; returns the authority's PEM
+    /// file too.
     pub(crate) fn start_with_tls() -> (Self, PathBuf) {
         let server = Self::start_with(&|folder, command| {
             make_certificates(folder);
@@ -179,7 +180,8 @@ fn http(port: u16, method: &str, target: &str) -> std::io::Result<(u16, String)>
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(
         stream,
-        "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
