@@ -142,6 +142,16 @@ async fn read_parts(
     Ok(parts.into_iter().map(|(_, data)| data).collect())
 }
 
+/// Lists at most one name, to see that listing works.
+pub(super) async fn list_first(client: &Client, prefix: String) -> Result<(), Failure> {
+    let answer = client.send(|| {
+        let (store, prefix) = (client.reads(), prefix.clone());
+        let options = PaginatedListOptions { max_keys: Some(1), ..Default::default() };
+        async move { store.list_paginated(Some(&prefix), options).await }
+    });
+    answer.await.map(|_| ())
+}
+
 /// Lists what starts with any of `prefixes`, several at once, in no order.
 pub(super) async fn list(client: &Arc<Client>, prefixes: Vec<String>) -> Result<Vec<ObjectMeta>, Failure> {
     let mut waiting = VecDeque::from(prefixes);
