@@ -27,9 +27,9 @@ fn every_option_parses_with_a_value_of_its_kind() {
         "init --raw-key k --label l",
         "backup a b --tag x,y --tag z --meta k=v=w --host h --job j --time 2026-01-31 --parent latest~2 -e *.tmp \
          --exclude x --iexclude x --exclude-file f --iexclude-file f --exclude-if-present .nobackup --exclude-caches \
-         --exclude-larger-than 10GiB --files-from f --files-from-raw f -x --one-file-system -n --skip-if-unchanged \
+         --exclude-larger-than 10GiB --files-from f --files-from-raw f --one-file-system -n --skip-if-unchanged \
          --class tensors",
-        "backup --init --force a",
+        "backup --init --force -x a",
         "backup --dry-run a -- -b",
         "backup --stdin --stdin-filename n",
         "backup --stdin-filename n --stdin-from-command -- pg_dump --format=c db",
@@ -37,7 +37,7 @@ fn every_option_parses_with_a_value_of_its_kind() {
         "snapshots --host h --job j --tag a,b --path /p --group-by host,tags --latest 3 latest 3f9a",
         "ls latest:/etc -l -R --host h",
         "ls 3f9a12c0 --long --recursive --no-recursive",
-        "find *.gguf x -i --snapshot latest -s 3f --newest 2026-01-31 --oldest 2026-01-01T00:00:00Z",
+        "find *.gguf x --ignore-case --snapshot latest -s 3f --newest 2026-01-31 --oldest 2026-01-01T00:00:00Z",
         "diff latest~1 latest --metadata",
         "stats latest --host h",
         "restore latest:/a --target t -i x --include x -e x --exclude x --iinclude x --iexclude x --overwrite if-newer \
@@ -62,7 +62,8 @@ fn every_option_parses_with_a_value_of_its_kind() {
         "key list",
         "key remove 3f9a",
         "key export -o f",
-        "unlock",
+        "unlock --quiet",
+        "unlock --verbose",
         "completions fish",
         "version",
         "reference",

@@ -163,17 +163,3 @@ fn the_form_follows_options_and_terminal() {
         assert_eq!(Form::choose(&globals, true, Some("xterm")), form, "{globals:?}");
     }
 }
-
-#[test]
-fn bars_survive_every_kind_of_reading() {
-    let (meter, clock, _) = meter(false);
-    let mut view = BarView::default();
-    for total in [None, Some(0), Some(10), None] {
-        meter.begin(Phase::Backup, total, total);
-        meter.advance(1, 20);
-        clock.advance(1000);
-        view.show(&meter.core.counters.read(clock.now()).unwrap());
-    }
-    view.clear();
-    assert!(view.bar.is_none());
-}
