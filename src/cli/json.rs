@@ -16,7 +16,8 @@ pub fn line(kind: &str, fields: Value) -> String {
     Value::Object(map).to_string()
 }
 
-/// Returns `time` as RFC 3339 in UTC; times beyond the years that it can write become the nearest that it can.
+/// Returns `time` as RFC 3339 in UTC; times beyond the years that it can write become the nearest that it
+/// can.
 pub fn time(time: Time) -> String {
     format_time_utc(time)
 }

@@ -24,7 +24,8 @@ pub enum ProgressWhen {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// Use this repository: /path, s3:http://host:9000/bucket/prefix or s3://bucket/prefix (env SNAP_REPOSITORY)
+    /// Use this repository: /path, s3:http://host:9000/bucket/prefix or s3://bucket/prefix (env
+    /// SNAP_REPOSITORY)
     #[arg(long, short = 'r', global = true, value_name = "REPO")]
     pub repo: Option<String>,
     /// Read the password from a file (env SNAP_PASSWORD_FILE)

@@ -26,9 +26,12 @@ fn the_description_holds_together() {
 fn every_option_parses_with_a_value_of_its_kind() {
     let lines: &[&str] = &[
         "init --raw-key k --label l",
-        "backup a b --tag x,y --tag z --meta k=v=w --host h --job j --time 2026-01-31 --parent latest~2 -e *.tmp \
-         --exclude x --iexclude x --exclude-file f --iexclude-file f --exclude-if-present .nobackup --exclude-caches \
-         --exclude-larger-than 10GiB --files-from f --files-from-raw f --one-file-system -n --skip-if-unchanged \
+        "backup a b --tag x,y --tag z --meta k=v=w --host h --job j --time 2026-01-31 \
+         --parent latest~2 -e *.tmp \
+         --exclude x --iexclude x --exclude-file f --iexclude-file f --exclude-if-present .nobackup \
+         --exclude-caches \
+         --exclude-larger-than 10GiB --files-from f --files-from-raw f --one-file-system -n \
+         --skip-if-unchanged \
          --class tensors",
         "backup --init --force -x a",
         "backup --dry-run a -- -b",
@@ -38,18 +41,22 @@ fn every_option_parses_with_a_value_of_its_kind() {
         "snapshots --host h --job j --tag a,b --path /p --group-by host,tags --latest 3 latest 3f9a",
         "ls latest:/etc -l -R --host h",
         "ls 3f9a12c0 --long --recursive --no-recursive",
-        "find *.gguf x --ignore-case --snapshot latest -s 3f --newest 2026-01-31 --oldest 2026-01-01T00:00:00Z",
+        "find *.gguf x --ignore-case -s 3f --snapshot latest \
+         --newest 2026-01-31 --oldest 2026-01-01T00:00:00Z",
         "diff latest~1 latest --metadata",
         "stats latest --host h",
-        "restore latest:/a --target t -i x --include x -e x --exclude x --iinclude x --iexclude x --overwrite if-newer \
+        "restore latest:/a --target t -i x --include x -e x --exclude x --iinclude x --iexclude x \
+         --overwrite if-newer \
          --delete --verify --sparse --no-owner --path /a",
         "restore latest -t t --dry-run",
         "dump latest /a --archive tar -o f",
         "dump latest /a --output f",
         "forget 3f9a latest --dry-run",
-        "prune --keep-last 1 --keep-hourly 24 --keep-daily 7 --keep-weekly 4 --keep-monthly unlimited --keep-yearly 2 \
+        "prune --keep-last 1 --keep-hourly 24 --keep-daily 7 --keep-weekly 4 --keep-monthly unlimited \
+         --keep-yearly 2 \
          --keep-within 30d --keep-within-hourly 2d --keep-within-daily 2w --keep-within-weekly 6m \
-         --keep-within-monthly 1y6m --keep-within-yearly 10y --keep-tag a,b --keep-tag c --keep-id 3f9a --group-by host \
+         --keep-within-monthly 1y6m --keep-within-yearly 10y --keep-tag a,b --keep-tag c --keep-id 3f9a \
+         --group-by host \
          --grace 0 --max-unused 10% --max-repack 10G --dry-run --host h --job j --tag t --path /p",
         "prune -n --max-unused unlimited",
         "check --read-data",
@@ -236,7 +243,8 @@ fn paths_and_snapshot_paths_need_not_be_utf8() {
 
 #[test]
 fn filters_and_rules_reach_their_rooms_whole() {
-    let line = "prune --host h --job j --tag a,b --tag c --path /p --keep-last -1 --keep-daily 7 --keep-within 1y6m \
+    let line = "prune --host h --job j --tag a,b --tag c --path /p --keep-last -1 --keep-daily 7 \
+         --keep-within 1y6m \
                 --keep-tag x,y";
     let words: Vec<&str> = line.split_whitespace().collect();
     let Command::Prune(prune) = read(&words).unwrap().command else { panic!("not prune") };

@@ -81,8 +81,9 @@ fn read_file(
     bytes.ok_or_else(|| CliError::failed(format!("{what} {name} is larger than {limit_bytes} bytes")))
 }
 
-/// Returns the password that a command prints, without the end of its line. The command gets neither a shell nor
-/// `SNAP_PASSWORD`. It may ask on the terminal; a stdin that is none is left alone, since it may be the data.
+/// Returns the password that a command prints, without the end of its line. The command gets neither a shell
+/// nor `SNAP_PASSWORD`. It may ask on the terminal; a stdin that is none is left alone, since it may be the
+/// data.
 pub(super) fn password_command(line: &str) -> Result<Zeroizing<Vec<u8>>, CliError> {
     let command = CommandSpec::parse(line)
         .map_err(|error| CliError::usage("cannot split the password command").with_source(error))?;
@@ -122,8 +123,8 @@ pub(super) fn password_command(line: &str) -> Result<Zeroizing<Vec<u8>>, CliErro
     }
 }
 
-/// Reads to the end; `None` when there are more than `limit_bytes`. The buffer never moves, so that no copy of a
-/// secret is left in freed memory.
+/// Reads to the end; `None` when there are more than `limit_bytes`. The buffer never moves, so that no copy
+/// of a secret is left in freed memory.
 fn read_bounded(mut from: impl Read, limit_bytes: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut buffer = Zeroizing::new(vec![0_u8; limit_bytes + 1]);
     let mut filled = 0;
