@@ -1,6 +1,7 @@
 //! The error that a person sees: what failed, why, what to do next, and the exit code.
 //!
-//! All conversions from errors of other rooms stand here, so that their words and codes are read in one place.
+//! All conversions from errors of other rooms stand here, so that their words and codes are read in one
+//! place.
 
 use std::error::Error;
 use std::fmt;
@@ -8,6 +9,9 @@ use std::io;
 
 use super::exit::ExitKind;
 use crate::backend::{BackendError, ErrorKind};
+use crate::base::parse::ParseError;
+use crate::query::select::SelectError;
+use crate::repository;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -44,7 +48,8 @@ impl CliError {
         Self::failed(format!("{command} is not in this build"))
     }
 
-    /// Returns the error of a failed write to stdout. A closed pipe counts as success: whoever read it has enough.
+    /// Returns the error of a failed write to stdout. A closed pipe counts as success: whoever read it has
+    /// enough.
     pub fn output(error: io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::BrokenPipe => ExitKind::Ok,
@@ -117,6 +122,76 @@ impl From<BackendError> for CliError {
     }
 }
 
+impl From<repository::Error> for CliError {
+    fn from(error: repository::Error) -> Self {
+        use repository::Error;
+        let is_damage = error.is_damage();
+        let (kind, hint) = match error {
+            Error::Backend(error) => {
+                let converted = Self::from(error);
+                let kind = if is_damage { ExitKind::Damaged } else { converted.kind };
+                return Self { kind, ..converted };
+            }
+            Error::Interrupted => return Self::interrupted(),
+            Error::NoRepository { .. } => {
+                (ExitKind::NoRepository, Some("check --repo, or make a repository with: snap init"))
+            }
+            Error::Exists { .. } => (ExitKind::Failed, Some("use it as it is, or name another with --repo")),
+            Error::WrongKey { .. } => (
+                ExitKind::WrongKey,
+                Some(
+                    "check --password-file, --password-command or --key-file, and which repository is meant",
+                ),
+            ),
+            Error::Damaged { .. } | Error::MissingChunk { .. } => {
+                (ExitKind::Damaged, Some("see what it touches with: snap check --read-data"))
+            }
+            Error::Newer { .. } => (ExitKind::Failed, Some("use a newer version of snap")),
+            Error::Locked { .. } => {
+                (ExitKind::Locked, Some("wait with --lock-wait 30m; if its owner is gone: snap unlock"))
+            }
+            Error::LeaseLost { .. } => (ExitKind::Locked, Some("run the same command again")),
+            Error::Overtaken => (ExitKind::Failed, Some("run the same command again")),
+            Error::Index(_) => {
+                (ExitKind::Failed, Some("it is only a cache: try --no-cache, or another --cache-dir"))
+            }
+            _ => (ExitKind::Failed, None),
+        };
+        let message = error.to_string();
+        let converted = Self { kind, message, source: taken_source(error), hints: Vec::new() };
+        match hint {
+            Some(hint) => converted.with_hint(hint),
+            None => converted,
+        }
+    }
+}
+
+/// Returns the cause below `error`, whose own message is said already.
+fn taken_source(error: repository::Error) -> Option<Box<dyn Error + Send + Sync>> {
+    match error {
+        repository::Error::Index(error) => Some(Box::new(error)),
+        repository::Error::Format(error) => Some(Box::new(error)),
+        repository::Error::Pack(error) => Some(Box::new(error)),
+        _ => None,
+    }
+}
+
+impl From<SelectError> for CliError {
+    fn from(error: SelectError) -> Self {
+        let kind = match error {
+            SelectError::Pattern { .. } => ExitKind::Usage,
+            _ => ExitKind::Failed,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<ParseError> for CliError {
+    fn from(error: ParseError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
 fn backend_kind(kind: ErrorKind) -> (ExitKind, Option<&'static str>) {
     use ErrorKind as Kind;
     match kind {
@@ -140,5 +215,43 @@ fn backend_kind(kind: ErrorKind) -> (ExitKind, Option<&'static str>) {
             (ExitKind::Failed, Some("check the certificate; name a private authority with --ca-cert"))
         }
         _ => (ExitKind::Failed, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(error: impl Into<CliError>) -> u8 {
+        error.into().kind().code()
+    }
+
+    #[test]
+    fn errors_of_the_rooms_get_the_codes_that_scripts_know() {
+        use repository::Error;
+        let text = || "x".to_owned();
+        assert_eq!(code(Error::NoRepository { location: text() }), 10);
+        assert_eq!(code(Error::Locked { holder: text() }), 11);
+        assert_eq!(code(Error::LeaseLost { holder: text() }), 11);
+        assert_eq!(code(Error::WrongKey { tried: 1 }), 12);
+        assert_eq!(code(Error::Damaged { object: text(), reason: text() }), 13);
+        assert_eq!(code(Error::Exists { location: text() }), 1);
+        assert_eq!(code(Error::Interrupted), 130);
+        assert_eq!(code(Error::Backend(BackendError::new(ErrorKind::NoBucket, "cannot list"))), 10);
+        assert_eq!(code(Error::Backend(BackendError::new(ErrorKind::NotFound, "cannot read"))), 13);
+        assert_eq!(code(BackendError::new(ErrorKind::Unreachable, "cannot list")), 1);
+        assert_eq!(code(BackendError::new(ErrorKind::InvalidLocation, "cannot use 'x'")), 2);
+        assert_eq!(code(SelectError::Unknown { text: text() }), 1);
+        assert_eq!(code(ParseError::new("x", "a size", "1G")), 2);
+    }
+
+    #[test]
+    fn a_store_error_keeps_its_cause_and_says_the_next_step() {
+        let cause = io::Error::other("connection refused");
+        let error =
+            CliError::from(BackendError::with_source(ErrorKind::Unreachable, "cannot list packs", cause));
+        assert_eq!(error.to_string(), "cannot list packs");
+        assert_eq!(error.causes(), ["connection refused"]);
+        assert_eq!(error.hints().len(), 1);
     }
 }

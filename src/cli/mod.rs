@@ -19,7 +19,6 @@ pub mod report;
 pub mod secrets;
 pub mod signals;
 pub mod table;
-pub mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,7 +1,8 @@
 //! Progress as people and scripts see it.
 //!
-//! Work adds to counters, which never waits; a thread of its own shows them, as bars on a terminal, as plain lines
-//! on any other stderr, as JSON lines on stdout. Warnings and unreadable sources are shown at once in every form.
+//! Work adds to counters, which never waits; a thread of its own shows them, as bars on a terminal, as plain
+//! lines on any other stderr, as JSON lines on stdout. Warnings and unreadable sources are shown at once in
+//! every form.
 
 mod bars;
 mod counters;

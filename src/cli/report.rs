@@ -65,8 +65,8 @@ pub fn json_line(error: &CliError) -> String {
     .to_string()
 }
 
-/// Returns `message` on one line. Messages escape the names they hold; this catches what a cause from elsewhere
-/// (a server's answer) may hold, and leaves backslashes alone, so that nothing is escaped twice.
+/// Returns `message` on one line. Messages escape the names they hold; this catches what a cause from
+/// elsewhere (a server's answer) may hold, and leaves backslashes alone, so that nothing is escaped twice.
 pub fn one_line(message: &str) -> String {
     message.split('\\').map(|part| escape_name(part.as_bytes())).collect::<Vec<_>>().join("\\")
 }
