@@ -103,8 +103,7 @@ impl Assembler {
 
     /// Closes a directory that has no metadata of a source and returns its tree.
     pub(super) fn leave_plain(&mut self) -> Result<ChunkId, Error> {
-        let (_, _, directory) =
-            self.directories.pop().ok_or(Error::Internal { what: "leaving the root" })?;
+        let (_, _, directory) = self.directories.pop().ok_or(Error::Internal { what: "leaving the root" })?;
         self.totals.directories += 1;
         directory.finish(&mut self.writer)
     }
@@ -168,7 +167,9 @@ impl Assembler {
             EntryKind::CharDevice { major, minor } => NodeKind::CharDevice { major: *major, minor: *minor },
             EntryKind::BlockDevice { major, minor } => NodeKind::BlockDevice { major: *major, minor: *minor },
             EntryKind::Socket => NodeKind::Socket,
-            EntryKind::File | EntryKind::Directory => return Err(Error::Internal { what: "kind of an entry" }),
+            EntryKind::File | EntryKind::Directory => {
+                return Err(Error::Internal { what: "kind of an entry" });
+            }
         };
         self.totals.others += 1;
         self.writer.repository().progress().advance(1, 0);
@@ -251,7 +252,12 @@ impl Assembler {
     }
 
     /// Stores the chunks that are new, and lists them all.
-    pub(super) fn store(&mut self, pieces: &[Piece], sealing: Sealing, list: &mut ListWriter) -> Result<(), Error> {
+    pub(super) fn store(
+        &mut self,
+        pieces: &[Piece],
+        sealing: Sealing,
+        list: &mut ListWriter,
+    ) -> Result<(), Error> {
         let ids: Vec<ChunkId> = pieces.iter().map(|piece| piece.id).collect();
         let known = self.writer.contains(&ids)?;
         for (piece, known) in pieces.iter().zip(known) {

@@ -156,7 +156,8 @@ pub(super) fn snapshot_paths(options: &BackupOptions) -> Vec<Vec<u8>> {
 fn job_key(options: &BackupOptions) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new();
     let paths = snapshot_paths(options);
-    for part in [options.host.as_bytes(), options.job.as_bytes()].into_iter().chain(paths.iter().map(Vec::as_slice))
+    for part in
+        [options.host.as_bytes(), options.job.as_bytes()].into_iter().chain(paths.iter().map(Vec::as_slice))
     {
         hasher.update(&length(part.len()).to_le_bytes()).update(part);
     }

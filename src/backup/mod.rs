@@ -181,7 +181,8 @@ fn validate(options: &BackupOptions) -> Result<(), Error> {
             let mut names: Vec<&Vec<u8>> = streams.iter().map(|stream| &stream.name).collect();
             names.sort();
             let inside = |pair: &[&Vec<u8>]| {
-                pair[0] == pair[1] || pair[1].strip_prefix(pair[0].as_slice()).is_some_and(|rest| rest[0] == b'/')
+                pair[0] == pair[1]
+                    || pair[1].strip_prefix(pair[0].as_slice()).is_some_and(|rest| rest[0] == b'/')
             };
             if streams.is_empty() || !names.iter().all(|name| is_valid_stream_name(name)) {
                 return usage("a stream needs a relative name without `.` and `..`");

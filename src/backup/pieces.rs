@@ -51,7 +51,12 @@ impl Chunkers {
             Chunker::new(parameters, keys.gear()).map_err(|_| Error::Internal { what: "chunker parameters" })
         };
         Ok(Self {
-            by_class: [make(Class::General)?, make(Class::Dump)?, make(Class::Tensors)?, make(Class::Opaque)?],
+            by_class: [
+                make(Class::General)?,
+                make(Class::Dump)?,
+                make(Class::Tensors)?,
+                make(Class::Opaque)?,
+            ],
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::Receiver;
 
-use super::pieces::{PiecesLater, Piece};
+use super::pieces::{Piece, PiecesLater};
 use crate::format::node::{FileContent, Node};
 use crate::source::{Class, EntryKind, Metadata, SourceError};
 
@@ -30,7 +30,12 @@ pub(super) enum Step {
     /// Another name of a file that came before.
     Linked { name: Vec<u8>, path: Vec<u8>, metadata: Metadata },
     /// A small file.
-    Small { name: Vec<u8>, path: Vec<u8>, metadata: Metadata, later: Receiver<Result<SmallFile, SourceError>> },
+    Small {
+        name: Vec<u8>,
+        path: Vec<u8>,
+        metadata: Metadata,
+        later: Receiver<Result<SmallFile, SourceError>>,
+    },
     /// A large file or stream begins.
     Begin { name: Vec<u8>, path: Vec<u8>, metadata: Metadata, class: Class },
     /// Its next chunks.

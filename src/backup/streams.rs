@@ -14,9 +14,7 @@ use crate::base::Time;
 use crate::format::node::{Node, NodeKind, is_valid_name};
 use crate::format::snapshot::{Source, SourceKind};
 use crate::repository::{self, ListWriter};
-use crate::source::{
-    Class, SourceError, Stopper, Stream, recognise, spawn_command_with, stdin_stream,
-};
+use crate::source::{Class, SourceError, Stopper, Stream, recognise, spawn_command_with, stdin_stream};
 
 /// Hashing tasks that wait for the storing side.
 const TASKS_WAITING_MAX: usize = 32;
@@ -265,4 +263,3 @@ fn write_folder(
     }
     Ok(())
 }
-
