@@ -135,7 +135,8 @@ impl From<BackendError> for CliError {
         let message = error.action.clone();
         let mut converted = Self::new(kind, message);
         converted.source = error.source;
-        match hint {
+        // The store may have named the variables itself.
+        match hint.filter(|_| !converted.message.contains("AWS_")) {
             Some(hint) => converted.with_hint(hint),
             None => converted,
         }
@@ -177,7 +178,12 @@ impl From<repository::Error> for CliError {
             }
             _ => (ExitKind::Failed, None),
         };
-        let message = error.to_string();
+        let message = match error {
+            Error::WrongKey { tried } => {
+                format!("wrong password or key: it opens none of the repository's keys ({tried} tried)")
+            }
+            _ => error.to_string(),
+        };
         let mut converted = Self::new(kind, message);
         converted.source = taken_source(error);
         match hint {
@@ -204,8 +210,11 @@ impl From<backup::Error> for CliError {
             Error::Repository(error) => error.into(),
             Error::Source(error) => error.into(),
             Error::Stream(error) => error.into(),
-            Error::NothingRead { .. } => Self::failed(format!("{error}; no snapshot was made"))
-                .with_hint("check the paths, and the rights of this user"),
+            Error::NothingRead { count } => Self::failed(match count {
+                1 => "the path could not be read; no snapshot was made".to_owned(),
+                count => format!("none of the {count} paths could be read; no snapshot was made"),
+            })
+            .with_hint("check the paths, and the rights of this user"),
             Error::Usage { .. } => Self::usage(error.to_string()),
         }
     }

@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Outcome, CliError> {
     let (outcome, fields, done) = result?;
     if done.totals.unread_sources > 0 {
         context.progress.warn(&format!(
-            "{} could not be read whole, or changed meanwhile; each is named above",
+            "{} could not be read whole, or changed meanwhile",
             human::count(done.totals.unread_sources, "source")
         ));
     }
@@ -104,7 +104,7 @@ fn summary_lines(args: &BackupArgs, done: &BackupOutcome) -> Vec<String> {
     let read_files = totals.files.saturating_sub(totals.unchanged_files);
     let compared = match done.parent {
         Some(parent) => format!("compared with {}", parent.short()),
-        None => "nothing to compare with".to_owned(),
+        None => "no earlier snapshot to compare with".to_owned(),
     };
     let ended = match done.snapshot {
         Some(id) => format!("snapshot {} saved", id.short()),
@@ -116,7 +116,7 @@ fn summary_lines(args: &BackupArgs, done: &BackupOutcome) -> Vec<String> {
             "files: {read_files} new or changed, {} unchanged; {}, {} ({compared})",
             totals.unchanged_files,
             human::count(totals.directories, "folder"),
-            human::count(totals.others, "other"),
+            human::count(totals.others, "link or special file"),
         ),
         format!(
             "read {}, new {}, stored {} (ratio {}) in {}",
