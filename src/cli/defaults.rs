@@ -31,6 +31,18 @@ pub fn host_name() -> String {
     }
 }
 
+/// Returns the name of the user who runs this, or its number.
+pub fn user_name(environment: &Environment) -> String {
+    let number = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let known = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    known.or_else(|| environment.text("LOGNAME").map(str::to_owned)).unwrap_or(number)
+}
+
 /// Returns the directory named by `variable`, or `below` the home directory. A relative path in the variable
 /// is ignored, as the XDG base directory specification demands.
 fn base(environment: &Environment, variable: &str, below: &str, option: &str) -> Result<PathBuf, CliError> {

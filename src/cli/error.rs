@@ -9,9 +9,11 @@ use std::io;
 
 use super::exit::ExitKind;
 use crate::backend::{BackendError, ErrorKind};
+use crate::backup;
 use crate::base::parse::ParseError;
 use crate::query::select::SelectError;
 use crate::repository;
+use crate::source::{FilterError, SourceError, StreamError};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -20,12 +22,13 @@ pub struct CliError {
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
     hints: Vec<String>,
+    details: Vec<String>,
 }
 
 impl CliError {
     /// Returns an error; `message` is one line that begins with a small letter and holds no secret.
     pub fn new(kind: ExitKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, hints: Vec::new() }
+        Self { kind, message: message.into(), source: None, hints: Vec::new(), details: Vec::new() }
     }
 
     /// Returns an error of kind [`ExitKind::Failed`].
@@ -68,6 +71,23 @@ impl CliError {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Takes its next steps away, for others that fit better.
+    pub fn without_hints(mut self) -> Self {
+        self.hints.clear();
+        self
+    }
+
+    /// Adds lines that belong to the error, such as the last words of a command.
+    pub fn with_details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// Returns lines that belong to the error and were shown already when they came.
+    pub fn details(&self) -> &[String] {
+        &self.details
     }
 
     /// Returns how the run ends.
@@ -158,7 +178,8 @@ impl From<repository::Error> for CliError {
             _ => (ExitKind::Failed, None),
         };
         let message = error.to_string();
-        let converted = Self { kind, message, source: taken_source(error), hints: Vec::new() };
+        let mut converted = Self::new(kind, message);
+        converted.source = taken_source(error);
         match hint {
             Some(hint) => converted.with_hint(hint),
             None => converted,
@@ -173,6 +194,57 @@ fn taken_source(error: repository::Error) -> Option<Box<dyn Error + Send + Sync>
         repository::Error::Format(error) => Some(Box::new(error)),
         repository::Error::Pack(error) => Some(Box::new(error)),
         _ => None,
+    }
+}
+
+impl From<backup::Error> for CliError {
+    fn from(error: backup::Error) -> Self {
+        use backup::Error;
+        match error {
+            Error::Repository(error) => error.into(),
+            Error::Source(error) => error.into(),
+            Error::Stream(error) => error.into(),
+            Error::NothingRead { .. } => Self::failed(format!("{error}; no snapshot was made"))
+                .with_hint("check the paths, and the rights of this user"),
+            Error::Usage { .. } => Self::usage(error.to_string()),
+        }
+    }
+}
+
+impl From<SourceError> for CliError {
+    fn from(error: SourceError) -> Self {
+        let message = error.to_string();
+        Self::failed(message).with_source(error.error)
+    }
+}
+
+impl From<StreamError> for CliError {
+    fn from(error: StreamError) -> Self {
+        let message = format!("{error}; no snapshot was made");
+        match error {
+            StreamError::Start { command, error } => {
+                let converted = Self::failed(format!("cannot start {command}; no snapshot was made"));
+                let hint = (error.kind() == io::ErrorKind::NotFound)
+                    .then_some("check the name; no shell runs it, so write sh -c '…' for pipes");
+                let converted = converted.with_source(error);
+                match hint {
+                    Some(hint) => converted.with_hint(hint),
+                    None => converted,
+                }
+            }
+            StreamError::Failed { stderr_tail, .. } => {
+                let lines = stderr_tail.lines().map(str::to_owned).collect();
+                Self::failed(message).with_details(lines)
+            }
+            StreamError::Wait { error, .. } => Self::failed(message).with_source(error),
+            _ => Self::failed(message),
+        }
+    }
+}
+
+impl From<FilterError> for CliError {
+    fn from(error: FilterError) -> Self {
+        Self::usage(error.to_string())
     }
 }
 

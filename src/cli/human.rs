@@ -1,5 +1,9 @@
 //! Counts and ratios for people; sizes and times are in `base::parse`.
 
+use std::time::Duration;
+
+use crate::base::Time;
+
 /// Returns a count with a plural word: `1 file`, `2 files`.
 pub fn count(number: u64, word: &str) -> String {
     match number {
@@ -14,6 +18,13 @@ pub fn ratio(whole_bytes: u64, part_bytes: u64) -> String {
         0 => "-".to_owned(),
         part_bytes => format!("{:.2}", whole_bytes as f64 / part_bytes as f64),
     }
+}
+
+/// Returns the time from `earlier` to `later`; none when the clock went back.
+pub fn between(earlier: Time, later: Time) -> Duration {
+    let nanoseconds = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
+    let difference = nanoseconds(later) - nanoseconds(earlier);
+    Duration::from_nanos(u64::try_from(difference.max(0)).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

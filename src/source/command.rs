@@ -132,7 +132,7 @@ struct CommandStream {
 /// Starts a command and returns its standard output as a stream.
 ///
 /// The command reads nothing, runs in a process group of its own and keeps this process's directory and
-/// environment. Its standard error is drained as it comes and its last 8 KiB are kept. Dropping the stream
+/// environment without `SNAP_PASSWORD`. Its standard error is drained as it comes and its last 8 KiB are kept. Dropping the stream
 /// before it is finished ends the group: SIGTERM, after at most 5 seconds SIGKILL, and waits for the command.
 /// What a command that ended well leaves running is left alone.
 ///
@@ -155,6 +155,7 @@ pub fn spawn_command_with(
     let start_error = |error| StreamError::Start { command: label.clone(), error };
     let mut child = Command::new(program)
         .args(arguments)
+        .env_remove("SNAP_PASSWORD")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

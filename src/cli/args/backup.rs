@@ -173,13 +173,13 @@ pub struct NamedCommand {
 /// Where the bytes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inputs {
-    /// Files and folders, and the outputs of commands beside them; lists of paths are still to be read.
-    Files {
+    /// Files and folders; lists of paths are still to be read.
+    Paths {
         /// Paths given.
         paths: Vec<PathBuf>,
-        /// Commands whose outputs become files of the snapshot.
-        commands: Vec<NamedCommand>,
     },
+    /// The outputs of commands, each a file of the snapshot.
+    Commands(Vec<NamedCommand>),
     /// Stdin, under this name.
     Stdin {
         /// Name of the file in the snapshot.
@@ -230,10 +230,10 @@ impl BackupArgs {
             }
             return Ok(Inputs::Stdin { name });
         }
-        self.files()
+        self.paths_or_commands()
     }
 
-    fn files(&self) -> Result<Inputs, String> {
+    fn paths_or_commands(&self) -> Result<Inputs, String> {
         let after_dashes = self.command_line.iter().map(PathBuf::from);
         let paths: Vec<PathBuf> = self.paths.iter().cloned().chain(after_dashes).collect();
         let mut names = BTreeSet::new();
@@ -246,9 +246,15 @@ impl BackupArgs {
             Err(error) => Err(format!("--command {}: {error}", named.name)),
         });
         let commands = parsed.collect::<Result<Vec<_>, _>>()?;
-        if paths.is_empty() && commands.is_empty() && no_lists {
-            return Err("nothing to back up: give PATH…, --files-from, --stdin or --command".to_owned());
+        match (paths.is_empty() && no_lists, commands.is_empty()) {
+            (true, true) => {
+                Err("nothing to back up: give PATH…, --files-from, --stdin or --command".to_owned())
+            }
+            (false, false) => {
+                Err("--command cannot be used with PATH or --files-from: make two snapshots".to_owned())
+            }
+            (false, true) => Ok(Inputs::Paths { paths }),
+            (true, false) => Ok(Inputs::Commands(commands)),
         }
-        Ok(Inputs::Files { paths, commands })
     }
 }

@@ -209,7 +209,7 @@ fn no_option_takes_a_secret() {
 #[test]
 fn inputs_are_paths_a_stream_a_command_or_several() {
     let paths = |inputs: Inputs| match inputs {
-        Inputs::Files { paths, .. } => paths,
+        Inputs::Paths { paths } => paths,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -224,8 +224,7 @@ fn inputs_are_paths_a_stream_a_command_or_several() {
         Ok(Inputs::Command { name: "d".into(), command: CommandSpec { argv } })
     );
     let line = ["backup", "--command", "a.sql=pg_dump -f x=y"];
-    let Ok(Inputs::Files { paths, commands }) = backup(&line).inputs() else { panic!("no files") };
-    assert!(paths.is_empty());
+    let Ok(Inputs::Commands(commands)) = backup(&line).inputs() else { panic!("no commands") };
     assert_eq!(commands[0].name, "a.sql");
     assert_eq!(commands[0].command.argv, ["pg_dump", "-f", "x=y"]);
 }

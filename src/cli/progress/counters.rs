@@ -4,12 +4,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{between, lock};
+use super::lock;
 use crate::base::Time;
 use crate::base::escape::escape_name;
 use crate::base::parse::{format_duration, format_rate, format_size};
 use crate::base::progress::Phase;
-use crate::cli::human;
+use crate::cli::human::{self, between};
 
 /// A total that is not known yet.
 const UNKNOWN: u64 = u64::MAX;
