@@ -1,3 +1,6 @@
 //! Keeping a repository healthy: what may go, what must stay.
 
+pub mod check;
+pub mod mark;
+pub mod repair;
 pub mod retention;
