@@ -11,9 +11,13 @@ use super::exit::ExitKind;
 use crate::backend::{BackendError, ErrorKind};
 use crate::backup;
 use crate::base::parse::ParseError;
+use crate::query::QueryError;
 use crate::query::select::SelectError;
 use crate::repository;
 use crate::source::{FilterError, SourceError, StreamError};
+
+/// Next step after damage.
+const DAMAGE_HINT: &str = "see what it touches with: snap check --read-data";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -164,9 +168,7 @@ impl From<repository::Error> for CliError {
                     "check --password-file, --password-command or --key-file, and which repository is meant",
                 ),
             ),
-            Error::Damaged { .. } | Error::MissingChunk { .. } => {
-                (ExitKind::Damaged, Some("see what it touches with: snap check --read-data"))
-            }
+            Error::Damaged { .. } | Error::MissingChunk { .. } => (ExitKind::Damaged, Some(DAMAGE_HINT)),
             Error::Newer { .. } => (ExitKind::Failed, Some("use a newer version of snap")),
             Error::Locked { .. } => {
                 (ExitKind::Locked, Some("wait with --lock-wait 30m; if its owner is gone: snap unlock"))
@@ -254,6 +256,19 @@ impl From<StreamError> for CliError {
 impl From<FilterError> for CliError {
     fn from(error: FilterError) -> Self {
         Self::usage(error.to_string())
+    }
+}
+
+impl From<QueryError> for CliError {
+    fn from(error: QueryError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueryError::Repository(error) => error.into(),
+            QueryError::Unreadable { source, .. } => {
+                Self::new(ExitKind::Damaged, message).with_source(source).with_hint(DAMAGE_HINT)
+            }
+            _ => Self::failed(message).with_hint("see what is there with: snap ls SNAP"),
+        }
     }
 }
 

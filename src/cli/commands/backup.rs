@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::select::Snapshots;
-use super::{history, init, inputs, open};
+use super::{history, init, inputs, open, select};
 use crate::backup::{self, BackupOptions, BackupOutcome, ParentChoice};
 use crate::base::SnapshotId;
 use crate::base::parse::{format_duration, format_size};
@@ -69,8 +68,8 @@ fn options(
     let parent = match &args.parent {
         None => ParentChoice::Newest,
         Some(reference) => {
-            let snapshots = Snapshots::load(context, repository)?;
-            ParentChoice::Given(snapshots.one(reference, &SnapshotFilter::default())?)
+            let snapshots = select::load(context, repository)?;
+            ParentChoice::Given(snapshots.find(reference, &SnapshotFilter::default())?.0)
         }
     };
     Ok(BackupOptions {
