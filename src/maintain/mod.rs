@@ -4,3 +4,5 @@ pub mod check;
 pub mod mark;
 pub mod repair;
 pub mod retention;
+#[cfg(test)]
+mod testing;
