@@ -18,6 +18,7 @@ mod folder;
 mod intents;
 mod lookup;
 mod memory;
+mod naming;
 mod packs;
 mod record;
 mod schema;

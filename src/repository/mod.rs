@@ -21,6 +21,7 @@ pub use keys::KeyInfo;
 pub use lease::LeaseGuard;
 pub use lists::{ListReader, ListWriter};
 pub use objects::{seen_digest, short_name};
+pub(crate) use sync::parallel;
 pub use open::{Environment, IndexPlace, InitOptions, OpenSecret};
 pub use trees::{DirectoryWriter, TreeCursor, find_path, tree_chunk_ids};
 pub use writer::{ChunkWriter, WriterStats};
