@@ -1,8 +1,10 @@
 //! Keeping a repository healthy: what may go, what must stay.
 
+pub mod check;
 pub mod forget;
 pub mod mark;
 pub mod prune;
+pub mod repair;
 pub mod retention;
 
 use crate::base::SnapshotId;

@@ -1,5 +1,6 @@
 //! An opened repository: keys, typed objects, the local index, chunk reading and writing, leases.
 
+mod audit;
 mod chunks;
 mod error;
 mod keys;
@@ -15,14 +16,15 @@ mod writer;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use audit::index_entry;
 pub use chunks::ChunkReader;
 pub use error::{Error, describe};
 pub use keys::KeyInfo;
 pub use lease::LeaseGuard;
 pub use lists::{ListReader, ListWriter};
 pub use objects::{seen_digest, short_name};
-pub(crate) use sync::parallel;
 pub use open::{Environment, IndexPlace, InitOptions, OpenSecret};
+pub(crate) use sync::parallel;
 pub use trees::{DirectoryWriter, TreeCursor, find_path, tree_chunk_ids};
 pub use writer::{ChunkWriter, WriterStats};
 

@@ -98,6 +98,7 @@ pub fn prune(repository: &Arc<Repository>, options: PruneOptions) -> Result<Prun
         dropped: BTreeSet::new(),
         deleted: BTreeSet::new(),
     };
+    survey::require_index(repository)?;
     run.apply_retention()?;
     run.reclaim()?;
     Ok(run.report)

@@ -26,7 +26,8 @@ const LOOKUP_BATCH: usize = 8192;
 /// A block that was opened and compared with its ids.
 #[derive(Debug)]
 enum Opened {
-    Whole(SealedBlock),
+    /// To be stored as it is, and the ids of its live chunks.
+    Whole(SealedBlock, Vec<ChunkId>),
     Chunks(Vec<(ChunkId, Bytes)>),
 }
 
@@ -59,7 +60,7 @@ impl Run {
                 repository.check_stop()?;
                 self.renew()?;
                 for opened in read_batch(&reader, pack, batch, live)? {
-                    write(&repository, &mut writer, pack.content, opened, live)?;
+                    write(&repository, &mut writer, pack.content, opened)?;
                 }
             }
             self.report.repacked.add(u64::from(pack.size_bytes));
@@ -180,11 +181,8 @@ fn open(
         Err(error) => return Err(error),
     };
     if moving(block, live) == Moving::Whole {
-        return Ok(Opened::Whole(SealedBlock {
-            stored: stored.to_vec(),
-            entry: entry_of(block),
-            fell_back: false,
-        }));
+        let sealed = SealedBlock { stored: stored.to_vec(), entry: entry_of(block), fell_back: false };
+        return Ok(Opened::Whole(sealed, live_places(block, live).map(|(id, ..)| id).collect()));
     }
     let plain = Bytes::from(plain);
     let chunks = live_places(block, live)
@@ -242,7 +240,6 @@ fn write(
     writer: &mut ChunkWriter,
     content: Content,
     opened: Opened,
-    _live: &LiveSet,
 ) -> Result<(), PruneError> {
     match opened {
         Opened::Chunks(chunks) => {
@@ -250,8 +247,7 @@ fn write(
                 writer.add_again(content, id, data)?;
             }
         }
-        Opened::Whole(block) => {
-            let ids: Vec<ChunkId> = block.entry.chunks.iter().map(|chunk| chunk.id).collect();
+        Opened::Whole(block, ids) => {
             if !writer.move_block(content, block)? {
                 // One of its chunks is in the open pack already: the others go in one by one.
                 let reader = ChunkReader::new(repository);

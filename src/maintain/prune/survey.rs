@@ -90,6 +90,15 @@ pub(super) fn read_snapshots(
     Err(PruneError::Restless { what: "snapshots" })
 }
 
+/// Fails when something of the index could not be read at the last sync.
+pub(super) fn require_index(repository: &Repository) -> Result<(), PruneError> {
+    let damage = repository.index_damage();
+    match damage.first() {
+        Some(first) => Err(PruneError::DamagedIndex { first: first.clone(), count: damage.len() }),
+        None => Ok(()),
+    }
+}
+
 impl Survey {
     /// Reads everything anew. Snapshots in `without` count as gone.
     ///
@@ -103,10 +112,7 @@ impl Survey {
         let listed = list_packs(repository)?;
         let snapshots = read_snapshots(repository, without)?;
         repository.sync_index()?;
-        let damage = repository.index_damage();
-        if let Some(first) = damage.first() {
-            return Err(PruneError::DamagedIndex { first: first.clone(), count: damage.len() });
-        }
+        require_index(repository)?;
         let packs = repository.index().packs()?;
         let options = MarkOptions { refuse_losses: true, ..MarkOptions::default() };
         let live = mark(repository, &snapshots, &options)?.live;
