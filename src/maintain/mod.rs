@@ -1,6 +1,7 @@
 //! Keeping a repository healthy: what may go, what must stay.
 
 pub mod check;
+pub mod copy;
 pub mod forget;
 pub mod mark;
 pub mod prune;

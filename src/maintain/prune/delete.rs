@@ -98,7 +98,8 @@ impl Run {
         self.count_deleted(survey, &doomed);
         self.count_rescued(survey, &rescued);
         // A plan that still waits is done too when nothing of it is left.
-        let is_empty = |plan: &&StoredPlan| plan.plan.packs.iter().all(|pack| self.deleted.contains(&pack.id));
+        let is_empty =
+            |plan: &&StoredPlan| plan.plan.packs.iter().all(|pack| self.deleted.contains(&pack.id));
         let done: Vec<PlanId> =
             ripe.iter().chain(waiting.iter().filter(is_empty)).map(|plan| plan.id).collect();
         for id in &done {

@@ -88,9 +88,8 @@ impl Run {
         let list = || -> Result<BTreeMap<IndexId, u64>, PruneError> {
             self.repository.check_stop()?;
             let infos = self.repository.backend().list(ObjectKind::Index)?;
-            let entry = |info: &crate::backend::ObjectInfo| {
-                Some((IndexId(info.key.id_bytes()?), info.size_bytes))
-            };
+            let entry =
+                |info: &crate::backend::ObjectInfo| Some((IndexId(info.key.id_bytes()?), info.size_bytes));
             Ok(infos.iter().filter_map(entry).collect())
         };
         let mut last = list()?;

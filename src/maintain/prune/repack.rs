@@ -158,8 +158,10 @@ fn read_batch(
             at = end;
         }
     }
-    let opened: Result<Vec<Opened>, Error> =
-        stored.into_par_iter().map(|(block, bytes)| open(reader, pack.content, block, &bytes, live)).collect();
+    let opened: Result<Vec<Opened>, Error> = stored
+        .into_par_iter()
+        .map(|(block, bytes)| open(reader, pack.content, block, &bytes, live))
+        .collect();
     Ok(opened?)
 }
 

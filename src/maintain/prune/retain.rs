@@ -1,9 +1,9 @@
 //! Which snapshots go.
 
+use super::Run;
 use super::error::PruneError;
 use super::report::{GroupDecision, SnapshotDecision};
 use super::survey::read_snapshots;
-use super::Run;
 use crate::base::escape::escape_name;
 use crate::maintain::retention::{GroupKey, RetentionItem, apply, group};
 use crate::maintain::summarize;

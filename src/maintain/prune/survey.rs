@@ -104,10 +104,7 @@ impl Survey {
     ///
     /// Fails on a damaged index, an unreadable snapshot, a needed chunk that is in no pack, and a needed pack
     /// that is not in the store.
-    pub(super) fn take(
-        repository: &Repository,
-        without: &BTreeSet<SnapshotId>,
-    ) -> Result<Self, PruneError> {
+    pub(super) fn take(repository: &Repository, without: &BTreeSet<SnapshotId>) -> Result<Self, PruneError> {
         // In this order: what the index does not name although it was listed before, nobody has indexed yet.
         let listed = list_packs(repository)?;
         let snapshots = read_snapshots(repository, without)?;
