@@ -89,7 +89,8 @@ impl ObjectKey {
             .then(|| Self { kind: ObjectKind::Lock, path: format!("locks/{name}") })
     }
 
-    /// Returns the key that `path` (relative to the repository, `/` between parts) is the name of, if it is one.
+    /// Returns the key that `path` (relative to the repository, `/` between parts) is the name of, if it is
+    /// one.
     pub fn parse(path: &str) -> Option<Self> {
         let (folder, rest) = path.split_once('/')?;
         let kind = ObjectKind::ALL.into_iter().find(|kind| kind.folder() == folder)?;

@@ -1,6 +1,7 @@
 //! Where a repository lives, as people write it, and how such a place is opened.
 //!
-//! What was typed is never repeated in an error about an S3 location: a secret may have been put in it by mistake.
+//! What was typed is never repeated in an error about an S3 location: a secret may have been put in it by
+//! mistake.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -74,8 +75,8 @@ impl fmt::Debug for OpenOptions<'_> {
 /// Opens the store at `location` without talking to it.
 ///
 /// # Errors
-/// [`ErrorKind::Credentials`] when there are none or half of them, [`ErrorKind::Tls`] for unreadable certificates,
-/// [`ErrorKind::InvalidLocation`] for a wrong endpoint in the environment.
+/// [`ErrorKind::Credentials`] when there are none or half of them, [`ErrorKind::Tls`] for unreadable
+/// certificates, [`ErrorKind::InvalidLocation`] for a wrong endpoint in the environment.
 pub fn open(location: &Location, options: &OpenOptions<'_>) -> Result<Arc<dyn Backend>, BackendError> {
     Ok(match location {
         Location::Local(path) => {
@@ -86,7 +87,8 @@ pub fn open(location: &Location, options: &OpenOptions<'_>) -> Result<Arc<dyn Ba
 }
 
 impl Location {
-    /// Reads a location: a path, `s3:http://HOST[:PORT]/BUCKET[/PREFIX]`, `s3:https://…` or `s3://BUCKET[/PREFIX]`.
+    /// Reads a location: a path, `s3:http://HOST[:PORT]/BUCKET[/PREFIX]`, `s3:https://…` or
+    /// `s3://BUCKET[/PREFIX]`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidLocation`], with a sentence that says what is wrong.
@@ -102,8 +104,8 @@ impl Location {
         let Some(rest) = bytes.strip_prefix(b"s3:") else {
             if has_scheme(bytes) {
                 return Err(invalid(
-                    "this kind of repository location is not known: give a path, s3:https://HOST/BUCKET/PREFIX \
-                     or s3://BUCKET/PREFIX",
+                    "this kind of repository location is not known: give a path, \
+                     s3:https://HOST/BUCKET/PREFIX or s3://BUCKET/PREFIX",
                 ));
             }
             return Ok(Self::Local(PathBuf::from(text)));

@@ -1,5 +1,5 @@
-//! A store in memory, for tests: clones share it, its whole state can be taken out and put back, its clock is set
-//! by hand.
+//! A store in memory, for tests: clones share it, its whole state can be taken out and put back, its clock is
+//! set by hand.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -65,7 +65,8 @@ pub enum ConditionalWrites {
     Missing,
 }
 
-/// A store of objects. Write-once objects go through [`Backend::put_new`]; only leases use the last three verbs.
+/// A store of objects. Write-once objects go through [`Backend::put_new`]; only leases use the last three
+/// verbs.
 pub trait Backend: Send + Sync + Debug {
     /// Returns the location for people, without secrets.
     fn location(&self) -> String;
@@ -82,7 +83,8 @@ pub trait Backend: Send + Sync + Debug {
     /// Returns a whole object, refusing one larger than `limit_bytes` before reading it.
     fn get(&self, key: &ObjectKey, limit_bytes: u64) -> Result<Bytes, BackendError>;
 
-    /// Returns exactly `length_bytes` bytes from `offset`; an object that ends before is [`ErrorKind::Short`].
+    /// Returns exactly `length_bytes` bytes from `offset`; an object that ends before is
+    /// [`ErrorKind::Short`].
     fn get_range(&self, key: &ObjectKey, offset: u64, length_bytes: u64) -> Result<Bytes, BackendError>;
 
     /// Returns all objects of one kind, sorted by key. Foreign names are left out.
@@ -99,7 +101,8 @@ pub trait Backend: Send + Sync + Debug {
 
     /// Writes a replaceable object if none is there (`expected` is `None`) or if it is still at `expected`.
     ///
-    /// Returns `None` when the condition did not hold. A lost answer may surface as either: callers read back.
+    /// Returns `None` when the condition did not hold. A lost answer may surface as either: callers read
+    /// back.
     fn replace(
         &self,
         key: &ObjectKey,

@@ -1,9 +1,9 @@
 //! What may be typed: global options, commands, and the rules between options that the parser cannot hold.
 //!
 //! Names are API. Doc comments here are the help texts: imperative, one line, no full stop. No option takes a
-//! secret as its value, and no value comes from the environment here: `cli::context` adds that, so that flags win.
+//! secret as its value, and no value comes from the environment here: `cli::context` adds that, so that flags
+//! win.
 
-pub mod amounts;
 pub mod backup;
 pub mod copy;
 pub mod filter;

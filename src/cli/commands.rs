@@ -1,7 +1,18 @@
 //! One file per command: options in, work of the other rooms, results out.
 
+pub mod backup;
 pub mod completions;
+pub mod forget;
+pub mod history;
+pub mod init;
+pub mod inputs;
+pub mod key;
+pub mod keyfile;
+pub mod open;
 pub mod reference;
+pub mod select;
+pub mod snapshots;
+pub mod unlock;
 pub mod version;
 
 use super::args::Command;
@@ -11,7 +22,14 @@ use super::exit::Outcome;
 
 /// Runs one command.
 pub fn run(context: &Context, command: &Command) -> Result<Outcome, CliError> {
+    use_threads(context)?;
     let outcome = match command {
+        Command::Init(args) => init::run(context, args),
+        Command::Backup(args) => backup::run(context, args),
+        Command::Snapshots(args) => snapshots::run(context, args),
+        Command::Forget(args) => forget::run(context, args),
+        Command::Key(command) => key::run(context, command),
+        Command::Unlock => unlock::run(context),
         Command::Completions(args) => completions::run(context, args),
         Command::Version => version::run(context),
         Command::Reference => reference::run(context),
@@ -19,4 +37,12 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome, CliError> {
     }?;
     context.out.flush()?;
     Ok(outcome)
+}
+
+/// Sets how many threads compute, for the whole process.
+fn use_threads(context: &Context) -> Result<(), CliError> {
+    let Some(threads) = context.globals.threads else { return Ok(()) };
+    let threads = usize::try_from(threads).unwrap_or(usize::MAX);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.map_err(|error| CliError::failed("cannot start threads").with_source(error))
 }

@@ -93,7 +93,8 @@ impl Context {
         self.secret_source()?.read(&TerminalPrompt, &|message| self.progress.warn(message))
     }
 
-    /// Returns the secret for a repository that is being made: like [`Context::secret`], but a prompt asks twice.
+    /// Returns the secret for a repository that is being made: like [`Context::secret`], but a prompt asks
+    /// twice.
     pub fn new_secret(&self) -> Result<Secret, CliError> {
         self.secret_source()?.read_new(&TerminalPrompt, &|message| self.progress.warn(message))
     }

@@ -15,8 +15,8 @@ pub fn cache_dir(environment: &Environment) -> Result<PathBuf, CliError> {
     base(environment, "XDG_CACHE_HOME", ".cache", "--cache-dir").map(|base| base.join("snap"))
 }
 
-/// Returns the key file of the default repository: `$XDG_CONFIG_HOME/snap/default.key`. Whoever makes it makes
-/// it 0600, in a directory 0700.
+/// Returns the key file of the default repository: `$XDG_CONFIG_HOME/snap/default.key`. Whoever makes it
+/// makes it 0600, in a directory 0700.
 pub fn key_file(environment: &Environment) -> Result<PathBuf, CliError> {
     base(environment, "XDG_CONFIG_HOME", ".config", "--key-file").map(|base| base.join("snap/default.key"))
 }
@@ -31,8 +31,20 @@ pub fn host_name() -> String {
     }
 }
 
-/// Returns the directory named by `variable`, or `below` the home directory. A relative path in the variable is
-/// ignored, as the XDG base directory specification demands.
+/// Returns the name of the user who runs this, or its number.
+pub fn user_name(environment: &Environment) -> String {
+    let number = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let known = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    known.or_else(|| environment.text("LOGNAME").map(str::to_owned)).unwrap_or(number)
+}
+
+/// Returns the directory named by `variable`, or `below` the home directory. A relative path in the variable
+/// is ignored, as the XDG base directory specification demands.
 fn base(environment: &Environment, variable: &str, below: &str, option: &str) -> Result<PathBuf, CliError> {
     let named = environment.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || environment.get("HOME").map(PathBuf::from).filter(|path| path.is_absolute());

@@ -1,6 +1,7 @@
 //! The error that a person sees: what failed, why, what to do next, and the exit code.
 //!
-//! All conversions from errors of other rooms stand here, so that their words and codes are read in one place.
+//! All conversions from errors of other rooms stand here, so that their words and codes are read in one
+//! place.
 
 use std::error::Error;
 use std::fmt;
@@ -8,6 +9,11 @@ use std::io;
 
 use super::exit::ExitKind;
 use crate::backend::{BackendError, ErrorKind};
+use crate::backup;
+use crate::base::parse::ParseError;
+use crate::query::select::SelectError;
+use crate::repository;
+use crate::source::{FilterError, SourceError, StreamError};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -16,12 +22,13 @@ pub struct CliError {
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
     hints: Vec<String>,
+    details: Vec<String>,
 }
 
 impl CliError {
     /// Returns an error; `message` is one line that begins with a small letter and holds no secret.
     pub fn new(kind: ExitKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, hints: Vec::new() }
+        Self { kind, message: message.into(), source: None, hints: Vec::new(), details: Vec::new() }
     }
 
     /// Returns an error of kind [`ExitKind::Failed`].
@@ -44,7 +51,8 @@ impl CliError {
         Self::failed(format!("{command} is not in this build"))
     }
 
-    /// Returns the error of a failed write to stdout. A closed pipe counts as success: whoever read it has enough.
+    /// Returns the error of a failed write to stdout. A closed pipe counts as success: whoever read it has
+    /// enough.
     pub fn output(error: io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::BrokenPipe => ExitKind::Ok,
@@ -63,6 +71,23 @@ impl CliError {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Takes its next steps away, for others that fit better.
+    pub fn without_hints(mut self) -> Self {
+        self.hints.clear();
+        self
+    }
+
+    /// Adds lines that belong to the error, such as the last words of a command.
+    pub fn with_details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// Returns lines that belong to the error and were shown already when they came.
+    pub fn details(&self) -> &[String] {
+        &self.details
     }
 
     /// Returns how the run ends.
@@ -117,6 +142,128 @@ impl From<BackendError> for CliError {
     }
 }
 
+impl From<repository::Error> for CliError {
+    fn from(error: repository::Error) -> Self {
+        use repository::Error;
+        let is_damage = error.is_damage();
+        let (kind, hint) = match error {
+            Error::Backend(error) => {
+                let converted = Self::from(error);
+                let kind = if is_damage { ExitKind::Damaged } else { converted.kind };
+                return Self { kind, ..converted };
+            }
+            Error::Interrupted => return Self::interrupted(),
+            Error::NoRepository { .. } => {
+                (ExitKind::NoRepository, Some("check --repo, or make a repository with: snap init"))
+            }
+            Error::Exists { .. } => (ExitKind::Failed, Some("use it as it is, or name another with --repo")),
+            Error::WrongKey { .. } => (
+                ExitKind::WrongKey,
+                Some(
+                    "check --password-file, --password-command or --key-file, and which repository is meant",
+                ),
+            ),
+            Error::Damaged { .. } | Error::MissingChunk { .. } => {
+                (ExitKind::Damaged, Some("see what it touches with: snap check --read-data"))
+            }
+            Error::Newer { .. } => (ExitKind::Failed, Some("use a newer version of snap")),
+            Error::Locked { .. } => {
+                (ExitKind::Locked, Some("wait with --lock-wait 30m; if its owner is gone: snap unlock"))
+            }
+            Error::LeaseLost { .. } => (ExitKind::Locked, Some("run the same command again")),
+            Error::Overtaken => (ExitKind::Failed, Some("run the same command again")),
+            Error::Index(_) => {
+                (ExitKind::Failed, Some("it is only a cache: try --no-cache, or another --cache-dir"))
+            }
+            _ => (ExitKind::Failed, None),
+        };
+        let message = error.to_string();
+        let mut converted = Self::new(kind, message);
+        converted.source = taken_source(error);
+        match hint {
+            Some(hint) => converted.with_hint(hint),
+            None => converted,
+        }
+    }
+}
+
+/// Returns the cause below `error`, whose own message is said already.
+fn taken_source(error: repository::Error) -> Option<Box<dyn Error + Send + Sync>> {
+    match error {
+        repository::Error::Index(error) => Some(Box::new(error)),
+        repository::Error::Format(error) => Some(Box::new(error)),
+        repository::Error::Pack(error) => Some(Box::new(error)),
+        _ => None,
+    }
+}
+
+impl From<backup::Error> for CliError {
+    fn from(error: backup::Error) -> Self {
+        use backup::Error;
+        match error {
+            Error::Repository(error) => error.into(),
+            Error::Source(error) => error.into(),
+            Error::Stream(error) => error.into(),
+            Error::NothingRead { .. } => Self::failed(format!("{error}; no snapshot was made"))
+                .with_hint("check the paths, and the rights of this user"),
+            Error::Usage { .. } => Self::usage(error.to_string()),
+        }
+    }
+}
+
+impl From<SourceError> for CliError {
+    fn from(error: SourceError) -> Self {
+        let message = error.to_string();
+        Self::failed(message).with_source(error.error)
+    }
+}
+
+impl From<StreamError> for CliError {
+    fn from(error: StreamError) -> Self {
+        let message = format!("{error}; no snapshot was made");
+        match error {
+            StreamError::Start { command, error } => {
+                let converted = Self::failed(format!("cannot start {command}; no snapshot was made"));
+                let hint = (error.kind() == io::ErrorKind::NotFound)
+                    .then_some("check the name; no shell runs it, so write sh -c '…' for pipes");
+                let converted = converted.with_source(error);
+                match hint {
+                    Some(hint) => converted.with_hint(hint),
+                    None => converted,
+                }
+            }
+            StreamError::Failed { stderr_tail, .. } => {
+                let lines = stderr_tail.lines().map(str::to_owned).collect();
+                Self::failed(message).with_details(lines)
+            }
+            StreamError::Wait { error, .. } => Self::failed(message).with_source(error),
+            _ => Self::failed(message),
+        }
+    }
+}
+
+impl From<FilterError> for CliError {
+    fn from(error: FilterError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<SelectError> for CliError {
+    fn from(error: SelectError) -> Self {
+        let kind = match error {
+            SelectError::Pattern { .. } => ExitKind::Usage,
+            _ => ExitKind::Failed,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<ParseError> for CliError {
+    fn from(error: ParseError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
 fn backend_kind(kind: ErrorKind) -> (ExitKind, Option<&'static str>) {
     use ErrorKind as Kind;
     match kind {
@@ -140,5 +287,43 @@ fn backend_kind(kind: ErrorKind) -> (ExitKind, Option<&'static str>) {
             (ExitKind::Failed, Some("check the certificate; name a private authority with --ca-cert"))
         }
         _ => (ExitKind::Failed, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(error: impl Into<CliError>) -> u8 {
+        error.into().kind().code()
+    }
+
+    #[test]
+    fn errors_of_the_rooms_get_the_codes_that_scripts_know() {
+        use repository::Error;
+        let text = || "x".to_owned();
+        assert_eq!(code(Error::NoRepository { location: text() }), 10);
+        assert_eq!(code(Error::Locked { holder: text() }), 11);
+        assert_eq!(code(Error::LeaseLost { holder: text() }), 11);
+        assert_eq!(code(Error::WrongKey { tried: 1 }), 12);
+        assert_eq!(code(Error::Damaged { object: text(), reason: text() }), 13);
+        assert_eq!(code(Error::Exists { location: text() }), 1);
+        assert_eq!(code(Error::Interrupted), 130);
+        assert_eq!(code(Error::Backend(BackendError::new(ErrorKind::NoBucket, "cannot list"))), 10);
+        assert_eq!(code(Error::Backend(BackendError::new(ErrorKind::NotFound, "cannot read"))), 13);
+        assert_eq!(code(BackendError::new(ErrorKind::Unreachable, "cannot list")), 1);
+        assert_eq!(code(BackendError::new(ErrorKind::InvalidLocation, "cannot use 'x'")), 2);
+        assert_eq!(code(SelectError::Unknown { text: text() }), 1);
+        assert_eq!(code(ParseError::new("x", "a size", "1G")), 2);
+    }
+
+    #[test]
+    fn a_store_error_keeps_its_cause_and_says_the_next_step() {
+        let cause = io::Error::other("connection refused");
+        let error =
+            CliError::from(BackendError::with_source(ErrorKind::Unreachable, "cannot list packs", cause));
+        assert_eq!(error.to_string(), "cannot list packs");
+        assert_eq!(error.causes(), ["connection refused"]);
+        assert_eq!(error.hints().len(), 1);
     }
 }

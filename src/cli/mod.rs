@@ -19,7 +19,6 @@ pub mod report;
 pub mod secrets;
 pub mod signals;
 pub mod table;
-pub mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,6 +34,8 @@ pub use reference::reference;
 
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> ExitCode {
+    // Whatever is made on this host is the user's alone; restored files get their own modes.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let words: Vec<OsString> = std::env::args_os().collect();
     let arguments = match Arguments::read(words.iter()) {
         Ok(arguments) => arguments,

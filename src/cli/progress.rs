@@ -1,7 +1,8 @@
 //! Progress as people and scripts see it.
 //!
-//! Work adds to counters, which never waits; a thread of its own shows them, as bars on a terminal, as plain lines
-//! on any other stderr, as JSON lines on stdout. Warnings and unreadable sources are shown at once in every form.
+//! Work adds to counters, which never waits; a thread of its own shows them, as bars on a terminal, as plain
+//! lines on any other stderr, as JSON lines on stdout. Warnings and unreadable sources are shown at once in
+//! every form.
 
 mod bars;
 mod counters;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::args::Globals;
 use super::args::global::ProgressWhen;
+use super::human::between;
 use super::output::Output;
 use crate::base::progress::{Phase, Progress};
 use crate::base::{Clock, Time};
@@ -244,12 +246,6 @@ impl Clock for MonotonicClock {
         // Seconds since the start of a process: they fit.
         Time { seconds: elapsed.as_secs() as i64, nanoseconds: elapsed.subsec_nanos() }
     }
-}
-
-fn between(earlier: Time, later: Time) -> Duration {
-    let nanoseconds = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
-    let difference = nanoseconds(later) - nanoseconds(earlier);
-    Duration::from_nanos(u64::try_from(difference.max(0)).unwrap_or(u64::MAX))
 }
 
 /// Locks; what a thread that panicked left behind is only a picture.

@@ -10,8 +10,8 @@ use super::exit::ExitKind;
 const HEAD: &str = "\
 # Command line
 
-Made by `snap reference`; a test compares the two. Options may stand before or after the command's name where they
-are global. `SNAP` is an id, its first digits, `latest` or `latest~N`.
+Made by `snap reference`; a test compares the two. Global options may stand before or after the command's
+name. `SNAP` is an id, its first digits, `latest` or `latest~N`.
 ";
 
 /// Returns `docs/cli.md`: all commands and options, variables and exit codes.

@@ -1,6 +1,5 @@
 //! Errors as people and scripts see them.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde_json::json;
@@ -36,20 +35,18 @@ pub fn usage(error: &clap::Error, json: bool) -> ExitKind {
     }
 }
 
-/// Returns `error` for people: the error, its causes numbered, its hints, each a line.
+/// Returns `error` for people, ended, in one line: what failed, its causes, then the next steps.
 pub fn text(error: &CliError) -> String {
-    let mut text = format!("snap: error: {}\n", one_line(&error.to_string()));
-    let causes = error.causes();
-    for (number, cause) in causes.iter().enumerate() {
-        // Writing to a String cannot fail.
-        let _ = match causes.len() {
-            1 => writeln!(text, "caused by: {}", one_line(cause)),
-            _ => writeln!(text, "caused by {}: {}", number + 1, one_line(cause)),
-        };
+    let mut text = format!("snap: error: {}", one_line(&error.to_string()));
+    for cause in error.causes() {
+        text.push_str(": ");
+        text.push_str(&one_line(&cause));
     }
     for hint in error.hints() {
-        let _ = writeln!(text, "hint: {}", one_line(hint));
+        text.push_str("; ");
+        text.push_str(&one_line(hint));
     }
+    text.push('\n');
     text
 }
 
@@ -61,12 +58,13 @@ pub fn json_line(error: &CliError) -> String {
         "message": error.to_string(),
         "causes": error.causes(),
         "hints": error.hints(),
+        "details": error.details(),
     })
     .to_string()
 }
 
-/// Returns `message` on one line. Messages escape the names they hold; this catches what a cause from elsewhere
-/// (a server's answer) may hold, and leaves backslashes alone, so that nothing is escaped twice.
+/// Returns `message` on one line. Messages escape the names they hold; this catches what a cause from
+/// elsewhere (a server's answer) may hold, and leaves backslashes alone, so that nothing is escaped twice.
 pub fn one_line(message: &str) -> String {
     message.split('\\').map(|part| escape_name(part.as_bytes())).collect::<Vec<_>>().join("\\")
 }
@@ -84,13 +82,11 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_lines_with_numbered_causes_and_no_control_characters() {
+    fn an_error_is_one_line_with_causes_and_next_step_and_no_control_characters() {
         assert_eq!(
             text(&sample()),
-            "snap: error: pack 3f9a12c0 is damaged\n\
-             caused by 1: cannot read a\\u{1b}[31m\\u{a}b\n\
-             caused by 2: disk on fire\n\
-             hint: run snap check\n"
+            "snap: error: pack 3f9a12c0 is damaged: cannot read a\\u{1b}[31m\\u{a}b: disk on fire; run snap \
+             check\n"
         );
     }
 

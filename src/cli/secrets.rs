@@ -1,8 +1,9 @@
 //! Where the secret of a repository comes from. No message here ever holds one.
 //!
-//! Order: the flags `--key-file`, `--password-file`, `--password-command`; then the variables `SNAP_KEY_FILE`,
-//! `SNAP_PASSWORD_FILE`, `SNAP_PASSWORD_COMMAND`, `SNAP_PASSWORD`; then `$CREDENTIALS_DIRECTORY/snap-password`; then
-//! the key file of the default repository; then a question on the terminal.
+//! Order: the flags `--key-file`, `--password-file`, `--password-command`; then the variables
+//! `SNAP_KEY_FILE`, `SNAP_PASSWORD_FILE`, `SNAP_PASSWORD_COMMAND`, `SNAP_PASSWORD`; then
+//! `$CREDENTIALS_DIRECTORY/snap-password`; then the key file of the default repository; then a question on
+//! the terminal.
 
 mod read;
 

@@ -25,7 +25,8 @@ impl Table {
         }
     }
 
-    /// Adds a row; cells beyond the columns are left out, missing ones are empty. Names must be escaped before.
+    /// Adds a row; cells beyond the columns are left out, missing ones are empty. Names must be escaped
+    /// before.
     pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }

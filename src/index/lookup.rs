@@ -169,7 +169,7 @@ fn read_block_at(connection: &Connection, n: i64, block: &mut StoredBlock) -> Re
 }
 
 /// What can be looked up: whole ids and the short names of bases, both longer than a key.
-trait Wanted {
+pub(super) trait Wanted {
     /// Returns what the id has to begin with.
     fn bytes(&self) -> &[u8];
 }
@@ -188,7 +188,7 @@ impl Wanted for BaseName {
 
 /// Finds the visible stored copies of what `wanted` names, and calls `found`
 /// with the place in `wanted`, the block, its pack, and the place in the block.
-fn visit_copies<W: Wanted>(
+pub(super) fn visit_copies<W: Wanted>(
     connection: &Connection,
     handle: i64,
     wanted: &[W],
@@ -228,24 +228,6 @@ fn visit_copies<W: Wanted>(
 }
 
 impl IndexDatabase {
-    /// Returns, for each of `ids`, whether a pack that is not pending deletion holds it: whether a writer may
-    /// rely on it.
-    ///
-    /// Packs count that an index object names or that this handle added; ids are compared in full. Batches of
-    /// thousands are many times faster than single ids.
-    pub fn contains(&self, ids: &[ChunkId]) -> Result<Vec<bool>, IndexError> {
-        self.read(|transaction| {
-            let mut held = vec![false; ids.len()];
-            visit_copies(transaction, self.handle, ids, |place, _, pack, _| {
-                if let Some(held) = held.get_mut(place) {
-                    *held |= !pack.is_pending;
-                }
-                Ok(())
-            })?;
-            Ok(held)
-        })
-    }
-
     /// Returns, for each of `ids`, where it is best read: packs that are not pending deletion before others,
     /// then the block with the shortest chain of bases, then the copy that was indexed first.
     pub fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<ChunkLocation>>, IndexError> {

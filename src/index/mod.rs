@@ -12,6 +12,7 @@
 //! bulk.
 
 mod chunks;
+mod contains;
 mod database;
 mod error;
 mod folder;

@@ -56,7 +56,8 @@ CREATE TABLE runs(number INTEGER PRIMARY KEY, command TEXT NOT NULL,
     started_seconds INTEGER NOT NULL, started_nanoseconds INTEGER NOT NULL,
     ended_seconds INTEGER NOT NULL, ended_nanoseconds INTEGER NOT NULL,
     outcome TEXT NOT NULL, summary TEXT NOT NULL);
-INSERT INTO counters VALUES ('next_ordinal', 0), ('next_pack', 1), ('next_handle', 1), ('rows_0', 0), ('rows_1', 0);
+INSERT INTO counters VALUES ('next_ordinal', 0), ('next_pack', 1), ('next_handle', 1),
+    ('rows_0', 0), ('rows_1', 0);
 ";
 
 /// Makes the tables in the empty file at `path`.

@@ -1,23 +1,12 @@
 //! One block's life: chunks → coded → sealed → checked, and back.
 
-use bytes::Bytes;
-
 use super::PackError;
 use crate::base::ChunkId;
 use crate::codec::{self, BaseUse, Coding, PartCoder};
 use crate::crypto::KeyRing;
-use crate::format::pack::{BaseName, Content, DirectoryBlock, DirectoryChunk};
+use crate::format::pack::{Content, DirectoryBlock, DirectoryChunk};
 use crate::format::sealed::associated_data;
 use crate::format::{FormatError, Kind};
-
-/// A chunk with its plaintext.
-#[derive(Debug, Clone)]
-pub struct PlainChunk {
-    /// Its id.
-    pub id: ChunkId,
-    /// Its plaintext, not empty.
-    pub data: Bytes,
-}
 
 /// What is known about the bytes of a block before it is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,30 +37,32 @@ fn chunk_id(keys: &KeyRing, content: Content, plain: &[u8]) -> ChunkId {
     }
 }
 
-/// Codes and seals `chunks` as one block without base, opens the result again and re-hashes every chunk.
+/// Codes and seals `raw`, which is `chunks` one after the other, as one block without base; opens the result again
+/// and re-hashes every chunk.
 ///
 /// An encoder whose result does not decode to the chunks is replaced by raw storage; when even that does not
 /// give the chunks back, the memory of this machine is not to be trusted and the error says so.
 pub fn seal_block(
     keys: &KeyRing,
     content: Content,
-    chunks: &[PlainChunk],
+    raw: &[u8],
+    chunks: Vec<DirectoryChunk>,
     sealing: Sealing,
 ) -> Result<SealedBlock, PackError> {
-    let mut raw = Vec::with_capacity(chunks.iter().map(|chunk| chunk.data.len()).sum());
-    for chunk in chunks {
-        raw.extend_from_slice(&chunk.data);
-    }
     let coding = match sealing {
         Sealing::Stored => Coding::Whole(PartCoder::Raw),
-        Sealing::Text => codec::choose(&raw, false),
-        Sealing::Sampled => codec::choose(&raw, true),
+        Sealing::Text => codec::choose(raw, false),
+        Sealing::Sampled => codec::choose(raw, true),
     };
-    match try_seal(keys, content, chunks, &raw, coding) {
-        Ok(block) => Ok(block),
+    let entry = DirectoryBlock { stored_bytes: 0, depth: 0, bases: Vec::new(), chunks };
+    match try_seal(keys, content, raw, &entry, coding) {
+        Ok((stored, stored_bytes)) => {
+            Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: false })
+        }
         Err(_) => {
-            let block = try_seal(keys, content, chunks, &raw, Coding::Whole(PartCoder::Raw))?;
-            Ok(SealedBlock { fell_back: true, ..block })
+            let raw_coding = Coding::Whole(PartCoder::Raw);
+            let (stored, stored_bytes) = try_seal(keys, content, raw, &entry, raw_coding)?;
+            Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: true })
         }
     }
 }
@@ -79,27 +70,16 @@ pub fn seal_block(
 fn try_seal(
     keys: &KeyRing,
     content: Content,
-    chunks: &[PlainChunk],
     raw: &[u8],
+    entry: &DirectoryBlock,
     coding: Coding,
-) -> Result<SealedBlock, PackError> {
+) -> Result<(Vec<u8>, u32), PackError> {
     let coded = codec::encode(raw, coding, BaseUse::None, &[])?;
     let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), &coded);
-    let narrow = |length: usize| {
-        u32::try_from(length).map_err(|_| PackError::from(FormatError::invalid("length of a block")))
-    };
-    let entry = DirectoryBlock {
-        stored_bytes: narrow(stored.len())?,
-        depth: 0,
-        bases: Vec::<BaseName>::new(),
-        chunks: chunks
-            .iter()
-            .map(|chunk| Ok(DirectoryChunk { id: chunk.id, length_bytes: narrow(chunk.data.len())? }))
-            .collect::<Result<_, PackError>>()?,
-    };
+    let stored_bytes = u32::try_from(stored.len()).map_err(|_| FormatError::invalid("length of a block"))?;
     let read_back = open_block(keys, &stored, raw.len(), &[])?;
-    verify_chunks(keys, content, &entry, &read_back)?;
-    Ok(SealedBlock { stored, entry, fell_back: false })
+    verify_chunks(keys, content, entry, &read_back)?;
+    Ok((stored, stored_bytes))
 }
 
 /// Opens and decodes a stored block of `raw_bytes` bytes; `base` is empty without bases.

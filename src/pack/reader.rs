@@ -87,13 +87,12 @@ pub fn read_directory(
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
-
     use super::*;
     use crate::base::RepositoryId;
     use crate::base::clock::SeededEntropy;
     use crate::crypto::MasterKey;
-    use crate::pack::{PackWriter, PlainChunk, Sealing, open_block, seal_block, verify_chunks};
+    use crate::format::pack::DirectoryChunk;
+    use crate::pack::{PackWriter, Sealing, open_block, seal_block, verify_chunks};
 
     fn keys() -> KeyRing {
         let master = MasterKey::from_bytes([1; 32]);
@@ -105,13 +104,11 @@ mod tests {
         let keys = keys();
         let mut writer = PackWriter::new(Content::Data, 0);
         for block in 0..3_u8 {
-            let chunks: Vec<PlainChunk> = (0..4_u8)
-                .map(|n| {
-                    let data = Bytes::from(vec![block * 10 + n; 5000]);
-                    PlainChunk { id: keys.data_id(&data), data }
-                })
-                .collect();
-            writer.push(seal_block(&keys, Content::Data, &chunks, Sealing::Sampled).unwrap());
+            let raw: Vec<u8> = (0..4_u8).flat_map(|n| vec![block * 10 + n; 5000]).collect();
+            let chunks = raw.chunks(5000);
+            let chunks = chunks.map(|data| DirectoryChunk { id: keys.data_id(data), length_bytes: 5000 });
+            let chunks = chunks.collect();
+            writer.push(seal_block(&keys, Content::Data, &raw, chunks, Sealing::Sampled).unwrap());
         }
         let pack = writer.finish(&keys).unwrap();
         let parsed = parse_pack(&keys, &pack.id, &pack.bytes).unwrap();

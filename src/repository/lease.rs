@@ -81,7 +81,7 @@ impl LeaseGuard {
                 let held = Lease::decode(&repository.open_lease(&key, &found.data)?)
                     .map_err(|error| Error::of_format(key.path(), &error))?;
                 if held.ttl_seconds > 0 {
-                    let age = repository.store_now(&key)?.seconds_since(found.modified);
+                    let age = repository.store_time()?.seconds_since(found.modified);
                     if age <= 2 * i64::from(held.ttl_seconds) {
                         return Ok(Err(describe(&held)));
                     }
@@ -204,7 +204,7 @@ impl Drop for LeaseGuard {
 
 impl Repository {
     /// Returns the store's time now, by writing and removing a small object.
-    fn store_now(&self, beside: &ObjectKey) -> Result<Time, Error> {
+    pub fn store_time(&self) -> Result<Time, Error> {
         let mut name = [0; 8];
         self.entropy.fill(&mut name);
         let key = ObjectKey::lock(&format!("t-{}", hex(&name)))
@@ -212,10 +212,7 @@ impl Repository {
         self.backend.replace(&key, bytes::Bytes::from_static(b"time"), None)?;
         let found = self.backend.stat(&key);
         self.backend.delete(&key)?;
-        match found {
-            Ok(info) => Ok(info.modified),
-            Err(_) => Ok(self.backend.stat(beside)?.modified),
-        }
+        Ok(found?.modified)
     }
 
     /// Frees the maintenance lease by force. Returns who held it, `None` when nobody did.

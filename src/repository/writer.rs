@@ -12,15 +12,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use bytes::Bytes;
-
 use super::uploader::{UploadContext, Uploader};
 use super::{Error, Repository};
 use crate::base::ChunkId;
 use crate::base::limits::BLOCK_RAW_MAX_BYTES;
 use crate::crypto::KeyRing;
-use crate::format::pack::Content;
-use crate::pack::{PackError, PackWriter, PlainChunk, SealedBlock, Sealing, seal_block};
+use crate::format::pack::{Content, DirectoryChunk};
+use crate::pack::{PackError, PackWriter, SealedBlock, Sealing, seal_block};
 
 /// Plaintext of a block of tree chunks: smaller, since one path needs few of them.
 const TREE_BLOCK_BYTES: usize = 512 << 10;
@@ -77,8 +75,8 @@ impl Shared {
 
 #[derive(Debug, Default)]
 struct OpenBlock {
-    chunks: Vec<PlainChunk>,
-    raw_bytes: usize,
+    raw: Vec<u8>,
+    chunks: Vec<DirectoryChunk>,
 }
 
 type SealedLater = Receiver<Result<SealedBlock, PackError>>;
@@ -150,29 +148,29 @@ impl ChunkWriter {
     }
 
     /// Stores a data chunk that is not there yet. Returns whether it was new.
-    pub fn add_data(&mut self, id: ChunkId, data: Bytes, sealing: Sealing) -> Result<bool, Error> {
+    pub fn add_data(&mut self, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<bool, Error> {
         if self.contains(&[id])?.first() == Some(&true) {
             return Ok(false);
         }
-        self.add_new(Content::Data, PlainChunk { id, data }, sealing)?;
+        self.add_new(Content::Data, id, data, sealing)?;
         Ok(true)
     }
 
     /// Stores a data chunk that [`ChunkWriter::contains`] just said is absent.
-    pub fn add_absent(&mut self, id: ChunkId, data: Bytes, sealing: Sealing) -> Result<bool, Error> {
+    pub fn add_absent(&mut self, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<bool, Error> {
         if self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
             return Ok(false);
         }
-        self.add_new(Content::Data, PlainChunk { id, data }, sealing)?;
+        self.add_new(Content::Data, id, data, sealing)?;
         Ok(true)
     }
 
     /// Stores a chunk again although the index may know it: for repacking.
-    pub fn add_again(&mut self, content: Content, id: ChunkId, data: Bytes) -> Result<bool, Error> {
+    pub fn add_again(&mut self, content: Content, id: ChunkId, data: &[u8]) -> Result<bool, Error> {
         if self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
             return Ok(false);
         }
-        self.add_new(content, PlainChunk { id, data }, Sealing::Sampled)?;
+        self.add_new(content, id, data, Sealing::Sampled)?;
         Ok(true)
     }
 
@@ -180,20 +178,19 @@ impl ChunkWriter {
     pub fn add_tree(&mut self, plain: Vec<u8>) -> Result<ChunkId, Error> {
         let id = self.repository.keys.tree_id(&plain);
         if self.contains(&[id])?.first() != Some(&true) {
-            self.add_new(Content::Tree, PlainChunk { id, data: Bytes::from(plain) }, Sealing::Text)?;
+            self.add_new(Content::Tree, id, &plain, Sealing::Text)?;
         }
         Ok(id)
     }
 
-    fn add_new(&mut self, content: Content, chunk: PlainChunk, sealing: Sealing) -> Result<(), Error> {
-        let length = chunk.data.len();
-        let bytes = u64::try_from(length).unwrap_or(u64::MAX);
+    fn add_new(&mut self, content: Content, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<(), Error> {
+        let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
         self.stats.new_chunks += 1;
         match content {
             Content::Data => self.stats.new_data_bytes += bytes,
             Content::Tree => self.stats.new_tree_bytes += bytes,
         }
-        self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(chunk.id);
+        self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         if self.dry {
             return Ok(());
         }
@@ -202,11 +199,17 @@ impl ChunkWriter {
             Content::Tree => TREE_BLOCK_BYTES,
         };
         let at = slot(content, sealing);
-        if self.open[at].raw_bytes + length > limit {
+        if self.open[at].raw.len() + data.len() > limit {
             self.flush_block(content, sealing)?;
         }
-        self.open[at].chunks.push(chunk);
-        self.open[at].raw_bytes += length;
+        let length_bytes =
+            u32::try_from(data.len()).map_err(|_| Error::Internal { what: "length of a chunk" })?;
+        let block = &mut self.open[at];
+        if block.raw.capacity() == 0 {
+            block.raw.reserve_exact(limit);
+        }
+        block.raw.extend_from_slice(data);
+        block.chunks.push(DirectoryChunk { id, length_bytes });
         Ok(())
     }
 
@@ -222,7 +225,7 @@ impl ChunkWriter {
         let repository = self.repository.clone();
         let shared = self.shared.clone();
         rayon::spawn(move || {
-            let sealed = seal_block(&repository.keys, content, &block.chunks, sealing);
+            let sealed = seal_block(&repository.keys, content, &block.raw, block.chunks, sealing);
             if sealed.as_ref().is_ok_and(|sealed| sealed.fell_back) {
                 shared.fallbacks.fetch_add(1, Ordering::Relaxed);
                 repository

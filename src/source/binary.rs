@@ -1,11 +1,13 @@
 //! Measures of bytes: how much like text, how much like noise.
 
-/// Fewest bytes of which noise is judged: below that the measure itself is noise.
-const NOISE_SIZE_MIN_BYTES: usize = 4_096;
+/// Fewest bytes of which noise is judged, as a whole or as a plane: below that the measure itself is noise.
+const NOISE_SIZE_MIN_BYTES: usize = 1_024;
+/// From here on the stricter bound holds: at this size random bytes miss it by chance once in a million times.
+const NOISE_STRICT_SIZE_MIN_BYTES: usize = 8_192;
 /// Bits per byte above which bytes are noise.
-const NOISE_MIN_BITS: f64 = 7.99;
-/// Bits per byte that every plane of noise has; a plane of a sixteenth of the bytes is judged with that error.
-const PLANE_MIN_BITS: f64 = 7.9;
+const NOISE_STRICT_MIN_BITS: f64 = 7.99;
+/// The same for few bytes, and for planes.
+const NOISE_MIN_BITS: f64 = 7.9;
 /// Widths in bytes of the elements whose planes are looked at.
 const PLANE_WIDTHS: [usize; 4] = [2, 3, 4, 8];
 /// Share of printable bytes that makes text, in percent.
@@ -28,16 +30,21 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
 /// Tells whether `bytes` look compressed or encrypted: all byte values alike often, at any place of an element.
 /// Too few bytes never do.
 pub(super) fn is_noise(bytes: &[u8]) -> bool {
-    if bytes.len() < NOISE_SIZE_MIN_BYTES || entropy_bits(bytes.iter()) < NOISE_MIN_BITS {
+    if bytes.len() < NOISE_SIZE_MIN_BYTES {
         return false;
     }
-    PLANE_WIDTHS.iter().all(|width| {
-        (0..*width).all(|start| entropy_bits(bytes.iter().skip(start).step_by(*width)) >= PLANE_MIN_BITS)
-    })
+    let is_strict = bytes.len() >= NOISE_STRICT_SIZE_MIN_BYTES;
+    let min_bits = if is_strict { NOISE_STRICT_MIN_BITS } else { NOISE_MIN_BITS };
+    let plane = |start: usize, width: usize| entropy_bits(bytes.iter().skip(start).step_by(width));
+    plane(0, 1) >= min_bits
+        && PLANE_WIDTHS
+            .iter()
+            .filter(|width| bytes.len() / **width >= NOISE_SIZE_MIN_BYTES)
+            .all(|width| (0..*width).all(|start| plane(start, *width) >= NOISE_MIN_BITS))
 }
 
-/// Returns the order-0 entropy in bits per byte, with what a sample of this size is short of it by chance added
-/// back (Miller and Madow), so that random bytes give about 8 whatever their number.
+/// Returns the order-0 entropy in bits per byte, with what a sample of this size is short of it by chance
+/// added back (Miller and Madow), so that random bytes give about 8 whatever their number.
 fn entropy_bits<'a>(bytes: impl Iterator<Item = &'a u8>) -> f64 {
     let mut counts = [0u32; 256];
     let mut total = 0u32;
@@ -73,11 +80,11 @@ mod tests {
     #[test]
     fn random_bytes_are_noise_at_every_size_that_is_judged() {
         for seed in 0..20 {
-            for size in [4_096, 8_192, 65_536] {
+            for size in [1_024, 8_191, 8_192, 65_536] {
                 assert!(is_noise(&random(size, seed)), "seed {seed}, {size} bytes");
             }
         }
-        assert!(!is_noise(&random(4_095, 1)));
+        assert!(!is_noise(&random(1_023, 1)));
     }
 
     #[test]

@@ -91,8 +91,8 @@ const FAISS_MAGICS: [&[u8; 4]; 38] = [
     b"IHNc", b"INSf", b"IBxF", b"IBwF", b"IBHf",
 ];
 
-/// Returns the class of a file or stream called `name` (raw bytes, with or without a path) that begins with `head`,
-/// up to 64 KiB of it, and holds `sample`, a few KiB from its middle or nothing.
+/// Returns the class of a file or stream called `name` (raw bytes, with or without a path) that begins with
+/// `head`, up to 64 KiB of it, and holds `sample`, a few KiB from its middle or nothing.
 pub fn recognise(name: &[u8], head: &[u8], sample: &[u8]) -> Class {
     if let Some(class) = by_magic(name, head) {
         return class;
@@ -101,7 +101,7 @@ pub fn recognise(name: &[u8], head: &[u8], sample: &[u8]) -> Class {
     if is_text(head) && (!has_sample || is_text_within(sample)) {
         return Class::Dump;
     }
-    if is_noise(head) && (!has_sample || sample.len() < 4_096 || is_noise(sample)) {
+    if is_noise(head) && (!has_sample || is_noise(sample)) {
         return Class::Opaque;
     }
     Class::General
@@ -132,7 +132,8 @@ fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
 
-/// Files of a mongodump directory: documents that begin with their length and whose first field has a known type.
+/// Files of a mongodump directory: documents that begin with their length and whose first field has a known
+/// type.
 fn is_bson(name: &[u8], head: &[u8]) -> bool {
     let length = u32_at(head, 0).unwrap_or(0);
     name.ends_with(b".bson")
@@ -151,8 +152,8 @@ fn is_faiss(head: &[u8]) -> bool {
     is_magic && u32_at(head, 4).is_some_and(|dimension| (1..=FAISS_DIMENSION_MAX).contains(&dimension))
 }
 
-/// PyTorch and numpy store arrays in zip files as they are. A first member that is deflated says that this one does
-/// not.
+/// PyTorch and numpy store arrays in zip files as they are. A first member that is deflated says that this
+/// one does not.
 fn is_tensor_zip(name: &[u8], head: &[u8]) -> bool {
     let is_stored = u16_at(head, 8) == Some(0);
     let length = usize::from(u16_at(head, 26).unwrap_or(0));

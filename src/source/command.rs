@@ -23,8 +23,8 @@ use crate::base::escape::escape_name;
 const STDERR_TAIL_MAX_BYTES: usize = 8 << 10;
 /// How long a command that is no longer wanted has between SIGTERM and SIGKILL.
 const TERMINATE_WAIT: Duration = Duration::from_secs(5);
-/// How long to wait for the rest of standard error after the command ended: a child that it left behind may hold it
-/// open for ever.
+/// How long to wait for the rest of standard error after the command ended: a child that it left behind may
+/// hold it open for ever.
 const STDERR_WAIT: Duration = Duration::from_secs(2);
 /// Pause between two looks at a process that should end.
 const POLL_PAUSE: Duration = Duration::from_millis(10);
@@ -40,8 +40,8 @@ pub struct CommandSpec {
 }
 
 impl CommandSpec {
-    /// Cuts a command line into words as a shell does with quotes and backslashes. No shell runs it: variables,
-    /// pipes and redirections are refused unless quoted.
+    /// Cuts a command line into words as a shell does with quotes and backslashes. No shell runs it:
+    /// variables, pipes and redirections are refused unless quoted.
     ///
     /// # Errors
     /// When a quote does not end, something needs a shell, or there are no words.
@@ -131,10 +131,10 @@ struct CommandStream {
 
 /// Starts a command and returns its standard output as a stream.
 ///
-/// The command reads nothing, runs in a process group of its own and keeps this process's directory and environment.
-/// Its standard error is drained as it comes and its last 8 KiB are kept. Dropping the stream before it is finished
-/// ends the group: SIGTERM, after at most 5 seconds SIGKILL, and waits for the command. What a command that ended
-/// well leaves running is left alone.
+/// The command reads nothing, runs in a process group of its own and keeps this process's directory and
+/// environment without `SNAP_PASSWORD`. Its standard error is drained as it comes and its last 8 KiB are kept. Dropping the stream
+/// before it is finished ends the group: SIGTERM, after at most 5 seconds SIGKILL, and waits for the command.
+/// What a command that ended well leaves running is left alone.
 ///
 /// # Errors
 /// [`StreamError::Start`] when it cannot be started.
@@ -155,6 +155,7 @@ pub fn spawn_command_with(
     let start_error = |error| StreamError::Start { command: label.clone(), error };
     let mut child = Command::new(program)
         .args(arguments)
+        .env_remove("SNAP_PASSWORD")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -196,7 +197,8 @@ fn drain(pipe: Option<ChildStderr>, tail: &Tail, on_stderr: Option<StderrSink>) 
 }
 
 impl CommandStream {
-    /// Tells whether the command has ended, and leaves it to be waited for: until then nobody gets its number.
+    /// Tells whether the command has ended, and leaves it to be waited for: until then nobody gets its
+    /// number.
     fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         !matches!(waitid(WaitId::Pid(Pid::from_child(&self.child)), options), Ok(None))

@@ -53,8 +53,9 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    /// Opens the file at `path`, which must still be the regular file that `metadata` describes. Symlinks as the
-    /// last name are not followed, pipes do not block, and the access time stays where the system permits that.
+    /// Opens the file at `path`, which must still be the regular file that `metadata` describes. Symlinks as
+    /// the last name are not followed, pipes do not block, and the access time stays where the system permits
+    /// that.
     ///
     /// # Errors
     /// When it cannot be opened, is not a regular file, or is another file by now.
@@ -100,9 +101,9 @@ impl OpenFile {
         Ok(FileState::of(&stat))
     }
 
-    /// Says what happened to the file since `before`, of which `read_bytes` were read to its end: `grew`, `shrank`
-    /// or `was modified while it was read`. `None`: what was read is what it was at one moment, as far as size,
-    /// mtime and ctime tell.
+    /// Says what happened to the file since `before`, of which `read_bytes` were read to its end: `grew`,
+    /// `shrank` or `was modified while it was read`. `None`: what was read is what it was at one moment, as
+    /// far as size, mtime and ctime tell.
     ///
     /// # Errors
     /// When the system reports one.

@@ -30,9 +30,11 @@ pub struct FilterError {
 /// One pattern of a [`Filter`] or an [`IncludeSet`].
 ///
 /// - `/a/b`: exactly that path. `a`: any entry of that name. `a/b`: any path that ends so, at whole names.
-/// - `*` and `?` stay within a name, `**` spans directories, `[a-z]` and `{x,y}` are choices, `\` takes the meaning
+/// - `*` and `?` stay within a name, `**` spans directories, `[a-z]` and `{x,y}` are choices, `\` takes the
+///   meaning
 ///   from the next character.
-/// - A trailing `/` matches directories only; a leading `!` turns the rule around (`\!` for a name that starts so).
+/// - A trailing `/` matches directories only; a leading `!` turns the rule around (`\!` for a name that
+///   starts so).
 /// - Ignoring case concerns ASCII letters only, since names are bytes.
 #[derive(Debug, Clone)]
 pub struct Rule {
@@ -76,11 +78,12 @@ impl Rule {
         Ok(Self { glob, negated, directories_only: body.len() < text.len(), way })
     }
 
-    /// Parses a file of patterns: one a line, without the space around it; empty lines and lines that start with
-    /// `#` are passed over.
+    /// Parses a file of patterns: one a line, without the space around it; empty lines and lines that start
+    /// with `#` are passed over.
     ///
     /// # Errors
-    /// When the file cannot be read or holds more than 64 MiB; with a [`FilterError`] inside when a pattern is bad.
+    /// When the file cannot be read or holds more than 64 MiB; with a [`FilterError`] inside when a pattern
+    /// is bad.
     pub fn parse_lines(reader: impl Read, ignore_case: bool) -> io::Result<Vec<Self>> {
         let mut rules = Vec::new();
         let mut reader = BufReader::new(reader.take(PATTERN_FILE_MAX_BYTES + 1));
@@ -129,8 +132,8 @@ fn build(pattern: &str, ignore_case: bool) -> Result<Glob, globset::Error> {
         .build()
 }
 
-/// Returns a matcher for each directory above what `pattern`, which starts at the root, matches. `None` when its
-/// slashes may be inside of a choice, where they do not separate names.
+/// Returns a matcher for each directory above what `pattern`, which starts at the root, matches. `None` when
+/// its slashes may be inside of a choice, where they do not separate names.
 fn way_to(pattern: &str, ignore_case: bool) -> Option<Way> {
     if pattern.contains(['{', '[', '\\']) {
         return None;
@@ -180,8 +183,8 @@ impl Rules {
 
 /// What to leave out.
 ///
-/// The last rule that matches a path decides. Whoever walks does not enter a directory that is left out, so that a
-/// later `!` rule cannot bring back what is below it.
+/// The last rule that matches a path decides. Whoever walks does not enter a directory that is left out, so
+/// that a later `!` rule cannot bring back what is below it.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     rules: Arc<Rules>,
@@ -217,8 +220,8 @@ impl IncludeSet {
         Ok(Self { rules: Arc::new(Rules::new(rules)?) })
     }
 
-    /// Tells whether the entry at the absolute `path` is wanted: what the rules say of it or else of the nearest
-    /// directory above it of which they say something.
+    /// Tells whether the entry at the absolute `path` is wanted: what the rules say of it or else of the
+    /// nearest directory above it of which they say something.
     pub fn selects(&self, path: &Path, is_dir: bool) -> bool {
         if self.rules.rules.is_empty() {
             return true;
@@ -228,7 +231,8 @@ impl IncludeSet {
         own.or_else(|| ancestors.find_map(|path| self.rules.verdict(path, true))).unwrap_or(false)
     }
 
-    /// Tells whether something below the directory at the absolute path `dir` may be wanted. `false` is certain.
+    /// Tells whether something below the directory at the absolute path `dir` may be wanted. `false` is
+    /// certain.
     pub fn may_contain(&self, dir: &Path) -> bool {
         let is_root = !dir.components().any(|part| matches!(part, Component::Normal(_)));
         is_root

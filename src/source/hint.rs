@@ -1,18 +1,17 @@
 //! Dumps that were compressed before they came here, where a day costs a whole dump.
 
-/// How a PostgreSQL dump says that it is compressed.
-const ADVICE_POSTGRES: &str = "this dump is compressed, so that a small change rewrites all of it and nothing is \
-    shared between days: run pg_dump with -Z0 (custom format: -Fc -Z0)";
-const ADVICE_MONGO: &str = "this dump is compressed, so that a small change rewrites all of it and nothing is shared \
-    between days: run mongodump without --gzip";
-const ADVICE_STREAM: &str = "this dump is compressed, so that a small change rewrites all of it and nothing is shared \
-    between days: store it without the compressor (drop the pipe through gzip, zstd or xz)";
+const ADVICE_POSTGRES: &str = "this dump is compressed, so that a small change rewrites all of it and \
+    nothing is shared between days: run pg_dump with -Z0 (custom format: -Fc -Z0)";
+const ADVICE_MONGO: &str = "this dump is compressed, so that a small change rewrites all of it and \
+    nothing is shared between days: run mongodump without --gzip";
+const ADVICE_STREAM: &str = "this dump is compressed, so that a small change rewrites all of it and \
+    nothing is shared between days: store it without the compressor (drop the pipe through gzip, zstd or xz)";
 
 /// Archive formats of `pg_dump` since 1.15 name the algorithm, before that the level.
 const VERSION_WITH_ALGORITHM: (u8, u8) = (1, 15);
 
-/// Returns advice for a dump called `name` that begins with `head` and was compressed by the program that made it,
-/// `None` when it was not or nothing is known: names the option that turns compression off.
+/// Returns advice for a dump called `name` that begins with `head` and was compressed by the program that
+/// made it, `None` when it was not or nothing is known: names the option that turns compression off.
 pub fn compressed_dump_hint(name: &[u8], head: &[u8]) -> Option<&'static str> {
     if head.starts_with(b"PGDMP") {
         return is_compressed_pgdmp(head).unwrap_or(false).then_some(ADVICE_POSTGRES);
@@ -34,8 +33,8 @@ pub fn compressed_dump_hint(name: &[u8], head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Reads the header of a custom-format archive: magic, version (major, minor, revision), size of an integer, size of
-/// an offset (since 1.7), format, and then the compression. `None` when it is cut or not understood.
+/// Reads the header of a custom-format archive: magic, version (major, minor, revision), size of an integer,
+/// size of an offset (since 1.7), format, and then the compression. `None` when it is cut or not understood.
 fn is_compressed_pgdmp(head: &[u8]) -> Option<bool> {
     let mut bytes = head.get(5..)?.iter().copied();
     let version = (bytes.next()?, bytes.next()?);

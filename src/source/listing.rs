@@ -32,8 +32,8 @@ pub(super) fn open_quietly(directory: BorrowedFd<'_>, name: &OsStr, flags: OFlag
     }
 }
 
-/// A directory to open from, and what is left of a path from there: within the system's limit however long the
-/// path is.
+/// A directory to open from, and what is left of a path from there: within the system's limit however long
+/// the path is.
 #[derive(Debug)]
 pub(super) struct ShortPath<'a> {
     directory: Option<OwnedFd>,
@@ -41,7 +41,8 @@ pub(super) struct ShortPath<'a> {
 }
 
 impl<'a> ShortPath<'a> {
-    /// Opens as many directories of `path` as it takes to make the rest short. Symlinks on the way are followed.
+    /// Opens as many directories of `path` as it takes to make the rest short. Symlinks on the way are
+    /// followed.
     pub(super) fn of(path: &'a Path) -> Result<Self, Errno> {
         let mut directory: Option<OwnedFd> = None;
         let mut rest = path.as_os_str().as_bytes();
@@ -64,8 +65,8 @@ impl<'a> ShortPath<'a> {
     }
 }
 
-/// A directory on the way of the walk. Its file descriptor can be given back and taken again, so that deep trees
-/// do not use them up.
+/// A directory on the way of the walk. Its file descriptor can be given back and taken again, so that deep
+/// trees do not use them up.
 #[derive(Debug)]
 pub(super) struct Directory {
     fd: Option<OwnedFd>,

@@ -84,7 +84,8 @@ impl Metadata {
         self.kind == EntryKind::Directory
     }
 
-    /// Tells whether the file system holds fewer bytes for a file than it is long: it has holes or is compressed.
+    /// Tells whether the file system holds fewer bytes for a file than it is long: it has holes or is
+    /// compressed.
     pub fn is_sparse(&self) -> bool {
         self.kind == EntryKind::File && self.stored_blocks_bytes < self.size_bytes
     }
@@ -118,8 +119,8 @@ pub(super) struct Look {
     pub(super) attributes: bool,
 }
 
-/// Describes the entry at `place`. Attributes that cannot be read or stored come back as the second value and are
-/// left out: the content is worth more than they are.
+/// Describes the entry at `place`. Attributes that cannot be read or stored come back as the second value and
+/// are left out: the content is worth more than they are.
 pub(super) fn inspect(
     place: Place<'_>,
     look: Look,
@@ -203,7 +204,12 @@ fn link_target(place: Place<'_>) -> Result<Vec<u8>, SourceError> {
 type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn attributes(place: Place<'_>, follow: bool) -> (Attributes, Option<SourceError>) {
-    match read_attributes(&attribute_path(place), follow) {
+    let found = match read_attributes(&attribute_path(place), follow) {
+        // The entry has gone, or there is no /proc here: then its own path must do.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => read_attributes(place.path, follow),
+        found => found,
+    };
+    match found {
         Ok(found) => {
             let total: u64 = found.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum();
             if total <= XATTR_TOTAL_MAX_BYTES {
@@ -220,8 +226,8 @@ fn attributes(place: Place<'_>, follow: bool) -> (Attributes, Option<SourceError
     }
 }
 
-/// Attributes take a path. The one through the open directory reaches entries whose own path is too long for the
-/// system, and is not led astray when a parent is exchanged for a symlink meanwhile.
+/// Attributes take a path. The one through the open directory reaches entries whose own path is too long for
+/// the system, and is not led astray when a parent is exchanged for a symlink meanwhile.
 fn attribute_path(place: Place<'_>) -> PathBuf {
     match place.within {
         Some((directory, name)) => {

@@ -1,4 +1,5 @@
-//! Where bytes come from: walking trees, filters, files, streams and commands, and the class of what they hold.
+//! Where bytes come from: walking trees, filters, files, streams and commands, and the class of what they
+//! hold.
 
 mod binary;
 mod class;

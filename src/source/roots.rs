@@ -8,11 +8,12 @@ use std::path::{Component, Path, PathBuf};
 /// Longest list of paths that is read.
 const PATH_LIST_MAX_BYTES: u64 = 64 << 20;
 
-/// Returns `paths` absolute (relative ones start at `cwd`), without `.` and `..`, sorted, without duplicates and
-/// without those that lie below another one.
+/// Returns `paths` absolute (relative ones start at `cwd`), without `.` and `..`, sorted, without duplicates
+/// and without those that lie below another one.
 ///
-/// `..` takes the name before it away by its letters: symlinks are not looked at, so the answer does not depend on
-/// the file system. A path below another that is a symlink is removed too: the link itself is what is stored.
+/// `..` takes the name before it away by its letters: symlinks are not looked at, so the answer does not
+/// depend on the file system. A path below another that is a symlink is removed too: the link itself is what
+/// is stored.
 pub fn clean_paths(cwd: &Path, paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut cleaned: Vec<PathBuf> = paths.iter().map(|path| clean(&cwd.join(path))).collect();
     cleaned.sort();
@@ -40,16 +41,17 @@ fn clean(path: &Path) -> PathBuf {
     cleaned
 }
 
-/// Reads one path a line. Empty lines and lines that start with `#` are passed over; a name that starts so can be
-/// given as `./#name`, and one that holds a newline only to [`files_from_raw`]. Fails on more than 64 MiB.
+/// Reads one path a line. Empty lines and lines that start with `#` are passed over; a name that starts so
+/// can be given as `./#name`, and one that holds a newline only to [`files_from_raw`]. Fails on more than 64
+/// MiB.
 pub fn files_from(reader: impl Read) -> io::Result<Vec<PathBuf>> {
     let text = read_list(reader)?;
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
     Ok(lines.filter(|line| !line.is_empty()).map(to_path).collect())
 }
 
-/// Reads paths that a NUL ends each, as `find -print0` writes them, and nothing else in between. Fails on more than
-/// 64 MiB.
+/// Reads paths that a NUL ends each, as `find -print0` writes them, and nothing else in between. Fails on
+/// more than 64 MiB.
 pub fn files_from_raw(reader: impl Read) -> io::Result<Vec<PathBuf>> {
     let text = read_list(reader)?;
     Ok(text.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(to_path).collect())

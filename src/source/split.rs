@@ -29,9 +29,9 @@ pub enum SplitError {
     TooMany,
 }
 
-/// Cuts `text` at unquoted space. `'…'` is taken as it is; in `"…"` a backslash keeps its meaning before `"`, `\`,
-/// `$` and a backquote; elsewhere it takes the next byte as it is. Nothing is expanded: what a shell would expand or
-/// act on is refused where it is not quoted, so that it never silently becomes an argument.
+/// Cuts `text` at unquoted space. `'…'` is taken as it is; in `"…"` a backslash keeps its meaning before `"`,
+/// `\`, `$` and a backquote; elsewhere it takes the next byte as it is. Nothing is expanded: what a shell
+/// would expand or act on is refused where it is not quoted, so that it never silently becomes an argument.
 pub(super) fn split(text: &OsStr) -> Result<Vec<OsString>, SplitError> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
@@ -131,7 +131,8 @@ mod tests {
     proptest! {
         #[test]
         fn single_quoting_any_arguments_gives_them_back(args in prop::collection::vec("[^\0]{0,12}", 1..6)) {
-            let quoted: Vec<String> = args.iter().map(|arg| format!("'{}'", arg.replace('\'', r"'\''"))).collect();
+            let quote = |arg: &String| format!("'{}'", arg.replace('\'', r"'\''"));
+            let quoted: Vec<String> = args.iter().map(quote).collect();
             prop_assert_eq!(words(&quoted.join(" ")).unwrap(), args);
         }
     }

@@ -10,8 +10,8 @@ use super::error::SourceError;
 
 /// Bytes that come once and in order.
 ///
-/// Read until a read gives 0, then call [`Stream::finish`]: only its `Ok` says that the bytes are all there are.
-/// Dropping an unfinished stream ends what produces it.
+/// Read until a read gives 0, then call [`Stream::finish`]: only its `Ok` says that the bytes are all there
+/// are. Dropping an unfinished stream ends what produces it.
 pub trait Stream: Send {
     /// Reads at least one byte into `buffer` and returns how many; 0 at the end. Blocks until there is one.
     ///
@@ -19,8 +19,8 @@ pub trait Stream: Send {
     /// When the system reports one; an interrupted read is tried again.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError>;
 
-    /// Says whether the bytes that were read are whole. Waits for a command to exit, without limit; a [`Stopper`]
-    /// ends the wait.
+    /// Says whether the bytes that were read are whole. Waits for a command to exit, without limit; a
+    /// [`Stopper`] ends the wait.
     ///
     /// # Errors
     /// When a command failed or was stopped, and when the stream was not read to its end.
@@ -96,8 +96,9 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Asks the command and its children to end (SIGTERM); a second call kills them (SIGKILL). The stream then
-    /// comes to its end and its finish gives [`StreamError::Stopped`]. Does nothing once the command was waited for.
+    /// Asks the command and its children to end (SIGTERM); a second call kills them (SIGKILL). The stream
+    /// then comes to its end and its finish gives [`StreamError::Stopped`]. Does nothing once the command was
+    /// waited for.
     pub fn stop(&self) {
         self.group.stop();
     }

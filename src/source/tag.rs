@@ -60,8 +60,8 @@ impl TagFile {
         &self.name
     }
 
-    /// Tells whether the file of this name in `directory`, which is known to be there, counts. One that cannot be
-    /// read does not: storing too much loses nothing.
+    /// Tells whether the file of this name in `directory`, which is known to be there, counts. One that
+    /// cannot be read does not: storing too much loses nothing.
     pub(super) fn counts_in(&self, directory: BorrowedFd<'_>) -> bool {
         self.header.is_empty() || self.has_header(directory).unwrap_or(false)
     }

@@ -1,4 +1,5 @@
-//! The walk: a whole tree as a sequence of events, bounded in memory by the depth and the listings on the way.
+//! The walk: a whole tree as a sequence of events, bounded in memory by the depth and the listings on the
+//! way.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -32,7 +33,8 @@ pub enum WalkEvent {
         name: Vec<u8>,
         /// Its whole path.
         path: PathBuf,
-        /// What is known about it; an ancestor of a named path that is a symlink is described as what it points at.
+        /// What is known about it; an ancestor of a named path that is a symlink is described as what it
+        /// points at.
         metadata: Metadata,
     },
     /// The directory entered last and not yet left ends.
@@ -46,8 +48,8 @@ pub enum WalkEvent {
         /// What is known about it.
         metadata: Metadata,
     },
-    /// Something could not be read: an entry, which then has no event of its own; or a directory's names or an
-    /// entry's extended attributes, and then the entry's event follows without them.
+    /// Something could not be read: an entry, which then has no event of its own; or a directory's names or
+    /// an entry's extended attributes, and then the entry's event follows without them.
     Failed(SourceError),
 }
 
@@ -82,10 +84,10 @@ type Found = (Metadata, Option<SourceError>);
 
 /// Walks trees depth-first, the entries of each directory ascending by the bytes of their names.
 ///
-/// The sequence begins in `/`, which has no event of its own: `/srv/db` gives Enter `srv`, Enter `db`, …, Leave,
-/// Leave. Named paths share the directories above them and nothing is visited twice. Symlinks are items, never
-/// followed, save in the directories above a named path. Entries are looked up in the open directory that listed
-/// them, so that a directory exchanged for a symlink meanwhile leads nowhere else.
+/// The sequence begins in `/`, which has no event of its own: `/srv/db` gives Enter `srv`, Enter `db`, …,
+/// Leave, Leave. Named paths share the directories above them and nothing is visited twice. Symlinks are
+/// items, never followed, save in the directories above a named path. Entries are looked up in the open
+/// directory that listed them, so that a directory exchanged for a symlink meanwhile leads nowhere else.
 ///
 /// Memory: the names of the directories on the way down, each at most 256 MiB of them.
 #[derive(Debug)]
@@ -132,8 +134,8 @@ impl Walker {
         Self { options, tags, owners, attributes, stack, queue, failed_roots: 0 }
     }
 
-    /// Walks once without reading extended attributes and returns how much there is, for a progress bar. The tree
-    /// may change until the real walk. `None` when `stop` was set meanwhile.
+    /// Walks once without reading extended attributes and returns how much there is, for a progress bar. The
+    /// tree may change until the real walk. `None` when `stop` was set meanwhile.
     pub fn totals_hint(options: WalkOptions, stop: &AtomicBool) -> Option<Totals> {
         let mut totals = Totals::default();
         for event in Self::with_attributes(options, false) {
@@ -181,7 +183,7 @@ impl Walker {
         }
         if is_named {
             match self.look(&path, &name) {
-                Ok(found) => self.take(name, path, found, None),
+                Ok(found) => self.emit(name, path, found, None),
                 Err(error) => {
                     self.failed_roots += 1;
                     self.queue.push_back(WalkEvent::Failed(error));
@@ -235,7 +237,7 @@ impl Walker {
         let Some(frame) = self.stack.last() else { return };
         let path = frame.path.join(OsStr::from_bytes(&name));
         match self.look(&path, &name) {
-            Ok(found) => self.take(name, path, found, Some(root_device)),
+            Ok(found) => self.emit(name, path, found, Some(root_device)),
             // What is left out whatever it is needs no report, and mounts may hide even from the superuser.
             Err(_) if self.options.filter.excludes(&path, true) => {}
             Err(error) => self.queue.push_back(WalkEvent::Failed(error)),
@@ -254,8 +256,9 @@ impl Walker {
         is_too_large || self.options.filter.excludes(path, metadata.is_directory())
     }
 
-    /// Turns an entry into events. `root_device` is `None` for a named path, which decides it for what is below.
-    fn take(&mut self, name: Vec<u8>, path: PathBuf, found: Found, root_device: Option<u64>) {
+    /// Turns an entry into events. `root_device` is `None` for a named path, which decides it for what is
+    /// below.
+    fn emit(&mut self, name: Vec<u8>, path: PathBuf, found: Found, root_device: Option<u64>) {
         let (metadata, problem) = found;
         if self.is_excluded(&path, &metadata) {
             return;

@@ -3,3 +3,4 @@
 mod backend_conformance;
 mod backend_s3;
 mod support;
+mod vectors;

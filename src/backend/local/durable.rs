@@ -23,8 +23,8 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Makes `folder` (mode 0700) and what is missing above it, durably. One that is there is left as it is, but its
-/// name is written to disk, as whoever made it may not have come that far.
+/// Makes `folder` (mode 0700) and what is missing above it, durably. One that is there is left as it is, but
+/// its name is written to disk, as whoever made it may not have come that far.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent
@@ -79,7 +79,8 @@ impl Temporary {
         Ok(())
     }
 
-    /// Gives the file its final name unless that is taken, which gives `AlreadyExists`. The folder is not synced.
+    /// Gives the file its final name unless that is taken, which gives `AlreadyExists`. The folder is not
+    /// synced.
     pub(super) fn place_new(mut self, target: &Path) -> io::Result<()> {
         match renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
             Ok(()) => {

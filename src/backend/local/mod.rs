@@ -1,7 +1,7 @@
 //! Objects as files below one directory (`format-spec/02-layout.md` 2.3).
 //!
-//! Every file appears under its name whole and synced, or not at all. Leases are compared and replaced under an
-//! exclusive lock on `locks/.mutex`, which the system gives back when a process dies.
+//! Every file appears under its name whole and synced, or not at all. Leases are compared and replaced under
+//! an exclusive lock on `locks/.mutex`, which the system gives back when a process dies.
 
 mod durable;
 
@@ -37,7 +37,8 @@ pub struct LocalBackend {
 }
 
 impl LocalBackend {
-    /// Returns the store at `root`, without touching it. `entropy` names temporary files, `clock` tells old ones.
+    /// Returns the store at `root`, without touching it. `entropy` names temporary files, `clock` tells old
+    /// ones.
     pub fn new(root: PathBuf, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>) -> Self {
         Self { root, entropy, clock, durable_folders: Mutex::default() }
     }
@@ -164,8 +165,8 @@ impl LocalBackend {
         Ok(version(data, &target.symlink_metadata()?))
     }
 
-    /// Calls `visit` with each regular file in the folders of `kind`. Folders and files that vanish meanwhile are
-    /// passed over.
+    /// Calls `visit` with each regular file in the folders of `kind`. Folders and files that vanish meanwhile
+    /// are passed over.
     fn visit_files(
         &self,
         kind: ObjectKind,

@@ -1,8 +1,8 @@
 //! Requests with patience: which client sends them, how often, how long.
 //!
-//! Two HTTP clients stand behind three handles. Reads may not pause for longer than a minute. That bound counts from
-//! the start of a request to its answer, so an upload over a slow line would break it while it makes progress:
-//! uploads go through a client without it, under a limit that grows with their size.
+//! Two HTTP clients stand behind three handles. Reads may not pause for longer than a minute. That bound
+//! counts from the start of a request to its answer, so an upload over a slow line would break it while it
+//! makes progress: uploads go through a client without it, under a limit that grows with their size.
 
 use std::fmt;
 use std::future::Future;
@@ -144,8 +144,9 @@ impl Client {
         }
     }
 
-    /// Sends a request until it succeeds, fails for good or has failed [`ATTEMPTS`] times. Each attempt is signed
-    /// anew. The first request of all is preceded by a sign of life, so that a wrong endpoint is told in seconds.
+    /// Sends a request until it succeeds, fails for good or has failed [`ATTEMPTS`] times. Each attempt is
+    /// signed anew. The first request of all is preceded by a sign of life, so that a wrong endpoint is told
+    /// in seconds.
     pub(super) async fn send<T, F>(&self, request: impl Fn() -> F) -> Result<T, Failure>
     where
         F: Future<Output = object_store::Result<T>>,
@@ -195,8 +196,8 @@ impl Client {
         .await
     }
 
-    /// Asks for one name of the listing: tells a missing bucket and wrong credentials, which answers without a body
-    /// cannot, and whether anybody is there.
+    /// Asks for one name of the listing: tells a missing bucket and wrong credentials, which answers without
+    /// a body cannot, and whether anybody is there.
     pub(super) async fn contact(&self) -> Result<(), Failure> {
         let start = Instant::now();
         let mut attempt = 0;
@@ -231,8 +232,8 @@ impl Client {
         }
     }
 
-    /// Waits before attempt number `attempt` + 1, with half of the time left to chance, so that many callers that
-    /// failed together do not come back together.
+    /// Waits before attempt number `attempt` + 1, with half of the time left to chance, so that many callers
+    /// that failed together do not come back together.
     pub(super) async fn pause(&self, attempt: u32) {
         let mut random = [0; 4];
         self.entropy.fill(&mut random);

@@ -1,5 +1,5 @@
-//! What a failed request says: the kinds of `object_store` are coarse, so status, code and cause are read from the
-//! chain of causes.
+//! What a failed request says: the kinds of `object_store` are coarse, so status, code and cause are read
+//! from the chain of causes.
 //!
 //! Only what is picked out here reaches an error of this room. The answer to a wrong signature repeats signed
 //! headers, a session token among them, so whole bodies are never kept.

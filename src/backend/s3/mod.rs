@@ -1,8 +1,8 @@
 //! Objects in a bucket of any server that speaks S3.
 //!
-//! The crate `object_store` sends the requests; what it leaves open is closed here: whether a write that was refused
-//! or went unanswered is there after all, how a missing bucket is told from a missing object, and that no error and
-//! no `Debug` shows a secret.
+//! The crate `object_store` sends the requests; what it leaves open is closed here: whether a write that was
+//! refused or went unanswered is there after all, how a missing bucket is told from a missing object, and
+//! that no error and no `Debug` shows a secret.
 
 mod client;
 mod failure;
@@ -212,7 +212,12 @@ impl Backend for S3Backend {
 
     /// Makes nothing, but finds out whether the bucket can be reached with these credentials.
     fn prepare(&self) -> Result<(), BackendError> {
-        self.client.run(self.client.contact()).map_err(|failure| self.error("open", "the bucket", failure))
+        let look = transfer::list_first(&self.client, self.below_prefix(""));
+        self.client.run(look).map_err(|failure| {
+            let missing = failure.kind == ErrorKind::NotFound;
+            let kind = if missing { ErrorKind::NoBucket } else { failure.kind };
+            self.error("list", "the bucket", Failure { kind, ..failure })
+        })
     }
 
     fn put_new(&self, key: &ObjectKey, data: Bytes) -> Result<PutOutcome, BackendError> {

@@ -98,8 +98,8 @@ mod tests {
 
     #[test]
     fn a_profile_is_taken_from_both_files_and_no_other_profile_leaks_in() {
-        let config = "[default]\nregion = eu-west-1\n[profile team]\ns3 =\n  region = nested\nregion=us-west-2\n\
-                      aws_secret_access_key = from-config\n[team]\nregion = wrong\n";
+        let config = "[default]\nregion = eu-west-1\n[profile team]\ns3 =\n  region = nested\n\
+                      region=us-west-2\naws_secret_access_key = from-config\n[team]\nregion = wrong\n";
         let credentials = "# comment\n[default]\naws_access_key_id = D\n; comment\n[team]\r\n\
                            AWS_ACCESS_KEY_ID=T\r\naws_secret_access_key = a=b/c+d==\n";
         let team = parse(config, credentials, "team").unwrap();

@@ -1,4 +1,5 @@
-//! How an S3 location is reached and with which keys, read from the environment and the files of the AWS tools.
+//! How an S3 location is reached and with which keys, read from the environment and the files of the AWS
+//! tools.
 
 use std::path::{Path, PathBuf};
 

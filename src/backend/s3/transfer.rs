@@ -28,8 +28,8 @@ pub(super) struct Part {
     pub(super) meta: ObjectMeta,
 }
 
-/// Reads `range`, or the whole object, with one request; refuses a whole object larger than `limit_bytes` before
-/// its body is read. A range that ends behind the object gives what is there.
+/// Reads `range`, or the whole object, with one request; refuses a whole object larger than `limit_bytes`
+/// before its body is read. A range that ends behind the object gives what is there.
 pub(super) async fn read(
     client: &Client,
     path: &Path,
@@ -140,6 +140,16 @@ async fn read_parts(
     }
     parts.sort_unstable_by_key(|(number, _)| *number);
     Ok(parts.into_iter().map(|(_, data)| data).collect())
+}
+
+/// Lists at most one name, to see that listing works.
+pub(super) async fn list_first(client: &Client, prefix: String) -> Result<(), Failure> {
+    let answer = client.send(|| {
+        let (store, prefix) = (client.reads(), prefix.clone());
+        let options = PaginatedListOptions { max_keys: Some(1), ..Default::default() };
+        async move { store.list_paginated(Some(&prefix), options).await }
+    });
+    answer.await.map(|_| ())
 }
 
 /// Lists what starts with any of `prefixes`, several at once, in no order.

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::amounts::parse_size;
-use super::values::{MetaEntry, NamedCommand, SnapshotName, parse_time};
+use super::values::{MetaEntry, NamedLine, TagList, snapshot_ref, time};
 use crate::base::Time;
+use crate::base::parse::parse_size;
+use crate::query::select::SnapshotRef;
+use crate::source::{Class, CommandSpec};
 
 /// What kind of data the sources are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,8 +65,8 @@ pub struct BackupArgs {
     #[arg(long, short = 'x')]
     pub one_file_system: bool,
     /// Compare with this snapshot (default: the newest of the same host, job and paths)
-    #[arg(long, value_name = "SNAP", conflicts_with = "force")]
-    pub parent: Option<SnapshotName>,
+    #[arg(long, value_name = "SNAP", value_parser = snapshot_ref, conflicts_with = "force")]
+    pub parent: Option<SnapshotRef>,
     /// Read every file, also those that look unchanged
     #[arg(long, short = 'f')]
     pub force: bool,
@@ -97,7 +99,7 @@ pub struct StreamArgs {
     pub stdin_from_command: bool,
     /// Back up the output of a command as file NAME; may be repeated, all must succeed
     #[arg(long = "command", value_name = "NAME=CMDLINE")]
-    pub commands: Vec<NamedCommand>,
+    pub commands: Vec<NamedLine>,
 }
 
 /// What the snapshot says of itself.
@@ -105,8 +107,8 @@ pub struct StreamArgs {
 #[command(next_help_heading = "Snapshot")]
 pub struct AboutArgs {
     /// Add a tag; may be repeated
-    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
-    pub tags: Vec<String>,
+    #[arg(long = "tag", value_name = "TAG[,TAG]")]
+    pub tags: Vec<TagList>,
     /// Add an entry of free metadata; may be repeated
     #[arg(long = "meta", value_name = "K=V")]
     pub metadata: Vec<MetaEntry>,
@@ -117,7 +119,7 @@ pub struct AboutArgs {
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
     /// Date the snapshot, as 2026-01-31, '2026-01-31 12:00:00' or RFC 3339 (default: now)
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub time: Option<Time>,
 }
 
@@ -127,10 +129,10 @@ pub struct AboutArgs {
 pub struct ExcludeArgs {
     /// Leave out what matches; may be repeated
     #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
-    pub excludes: Vec<String>,
+    pub excludes: Vec<OsString>,
     /// Leave out what matches, ignoring case
     #[arg(long = "iexclude", value_name = "PATTERN")]
-    pub excludes_ignoring_case: Vec<String>,
+    pub excludes_ignoring_case: Vec<OsString>,
     /// Read patterns from a file, one per line
     #[arg(long = "exclude-file", value_name = "FILE")]
     pub exclude_files: Vec<PathBuf>,
@@ -148,16 +150,36 @@ pub struct ExcludeArgs {
     pub exclude_larger_than: Option<u64>,
 }
 
+impl From<ClassName> for Class {
+    fn from(name: ClassName) -> Self {
+        match name {
+            ClassName::General => Self::General,
+            ClassName::Dump => Self::Dump,
+            ClassName::Tensors => Self::Tensors,
+            ClassName::Opaque => Self::Opaque,
+        }
+    }
+}
+
+/// A command whose output becomes one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedCommand {
+    /// Name of the file in the snapshot: one path component.
+    pub name: String,
+    /// Program and arguments.
+    pub command: CommandSpec,
+}
+
 /// Where the bytes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inputs {
-    /// Files and folders, and the outputs of commands beside them; lists of paths are still to be read.
-    Files {
+    /// Files and folders; lists of paths are still to be read.
+    Paths {
         /// Paths given.
         paths: Vec<PathBuf>,
-        /// Commands whose outputs become files of the snapshot.
-        commands: Vec<NamedCommand>,
     },
+    /// The outputs of commands, each a file of the snapshot.
+    Commands(Vec<NamedCommand>),
     /// Stdin, under this name.
     Stdin {
         /// Name of the file in the snapshot.
@@ -167,9 +189,17 @@ pub enum Inputs {
     Command {
         /// Name of the file in the snapshot.
         name: OsString,
-        /// Program and arguments, at least one.
-        command_line: Vec<OsString>,
+        /// Program and arguments.
+        command: CommandSpec,
     },
+}
+
+impl AboutArgs {
+    /// Returns all tags, sorted, each once.
+    pub fn tags(&self) -> Vec<String> {
+        let tags: BTreeSet<&String> = self.tags.iter().flat_map(|list| &list.0).collect();
+        tags.into_iter().cloned().collect()
+    }
 }
 
 impl BackupArgs {
@@ -192,7 +222,7 @@ impl BackupArgs {
             if self.command_line.is_empty() {
                 return Err("--stdin-from-command needs a command: -- CMD ARG…".to_owned());
             }
-            return Ok(Inputs::Command { name, command_line: self.command_line.clone() });
+            return Ok(Inputs::Command { name, command: CommandSpec { argv: self.command_line.clone() } });
         }
         if streams.stdin {
             if !self.command_line.is_empty() {
@@ -200,21 +230,31 @@ impl BackupArgs {
             }
             return Ok(Inputs::Stdin { name });
         }
-        self.files()
+        self.paths_or_commands()
     }
 
-    fn files(&self) -> Result<Inputs, String> {
+    fn paths_or_commands(&self) -> Result<Inputs, String> {
         let after_dashes = self.command_line.iter().map(PathBuf::from);
         let paths: Vec<PathBuf> = self.paths.iter().cloned().chain(after_dashes).collect();
-        let commands = self.streams.commands.clone();
         let mut names = BTreeSet::new();
-        if let Some(twice) = commands.iter().find(|command| !names.insert(&command.name)) {
+        if let Some(twice) = self.streams.commands.iter().find(|line| !names.insert(&line.name)) {
             return Err(format!("--command names '{}' twice", twice.name));
         }
         let no_lists = self.files_from.is_empty() && self.files_from_raw.is_empty();
-        if paths.is_empty() && commands.is_empty() && no_lists {
-            return Err("nothing to back up: give PATH…, --files-from, --stdin or --command".to_owned());
+        let parsed = self.streams.commands.iter().map(|named| match CommandSpec::parse(&named.line) {
+            Ok(command) => Ok(NamedCommand { name: named.name.clone(), command }),
+            Err(error) => Err(format!("--command {}: {error}", named.name)),
+        });
+        let commands = parsed.collect::<Result<Vec<_>, _>>()?;
+        match (paths.is_empty() && no_lists, commands.is_empty()) {
+            (true, true) => {
+                Err("nothing to back up: give PATH…, --files-from, --stdin or --command".to_owned())
+            }
+            (false, false) => {
+                Err("--command cannot be used with PATH or --files-from: make two snapshots".to_owned())
+            }
+            (false, true) => Ok(Inputs::Paths { paths }),
+            (true, false) => Ok(Inputs::Commands(commands)),
         }
-        Ok(Inputs::Files { paths, commands })
     }
 }

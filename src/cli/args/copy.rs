@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::filter::FilterArgs;
-use super::values::SnapshotName;
+use super::values::snapshot_ref;
+use crate::query::select::SnapshotRef;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,8 +18,8 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub struct CopyArgs {
     /// Copy these only: an id prefix, latest or latest~N (default: all that the filters take)
-    #[arg(value_name = "SNAP")]
-    pub snapshots: Vec<SnapshotName>,
+    #[arg(value_name = "SNAP", value_parser = snapshot_ref)]
+    pub snapshots: Vec<SnapshotRef>,
     /// Copy to this repository
     #[arg(long, value_name = "REPO")]
     pub to: String,

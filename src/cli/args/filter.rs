@@ -1,73 +1,39 @@
-//! Which snapshots: filters and grouping.
+//! Which snapshots.
 
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 
 use clap::Args;
 
-use super::values::ValueError;
+use super::values::TagList;
+use crate::query::select::SnapshotFilter;
 
-/// Several tags that a snapshot must all have.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TagList(pub Vec<String>);
-
-impl FromStr for TagList {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let tags: Vec<String> = text.split(',').map(|tag| tag.trim().to_owned()).collect();
-        if tags.iter().any(String::is_empty) {
-            return Err(ValueError::new("a tag is empty; write TAG or TAG,TAG"));
-        }
-        Ok(Self(tags))
-    }
-}
-
-/// Which snapshots are meant; filters of one kind are alternatives, all kinds given must hold.
+/// Which snapshots are meant; filters of one kind but paths are alternatives, all kinds given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Snapshot filters")]
 pub struct FilterArgs {
-    /// Take only snapshots of this host
+    /// Take only snapshots of this host; may be repeated
     #[arg(long = "host", value_name = "HOST")]
     pub hosts: Vec<String>,
-    /// Take only snapshots of this job
+    /// Take only snapshots of this job; may be repeated
     #[arg(long = "job", value_name = "JOB")]
     pub jobs: Vec<String>,
-    /// Take only snapshots with this tag, or with all of a list
+    /// Take only snapshots with this tag, or with all of a list; may be repeated
     #[arg(long = "tag", value_name = "TAG[,TAG]")]
     pub tags: Vec<TagList>,
-    /// Take only snapshots of this path
+    /// Take only snapshots of this path; of all of them when repeated
     #[arg(long = "path", value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    pub paths: Vec<OsString>,
 }
 
-/// What snapshots of one group have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct GroupBy {
-    /// The host.
-    pub host: bool,
-    /// The job.
-    pub job: bool,
-    /// The set of paths.
-    pub paths: bool,
-    /// The set of tags.
-    pub tags: bool,
-}
-
-impl FromStr for GroupBy {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let mut group = Self::default();
-        for word in text.split(',').filter(|word| !word.is_empty()) {
-            match word.trim() {
-                "host" => group.host = true,
-                "job" => group.job = true,
-                "paths" | "path" => group.paths = true,
-                "tags" | "tag" => group.tags = true,
-                _ => return Err(ValueError::new("groups are host, job, paths, tags, or '' for none")),
-            }
+impl FilterArgs {
+    /// Returns the filter.
+    pub fn filter(&self) -> SnapshotFilter {
+        SnapshotFilter {
+            hosts: self.hosts.clone(),
+            jobs: self.jobs.clone(),
+            tags: self.tags.iter().map(|list| list.0.clone()).collect(),
+            paths: self.paths.iter().map(|path| path.clone().into_vec()).collect(),
         }
-        Ok(group)
     }
 }

@@ -1,10 +1,12 @@
 //! Options that every command takes, before or after its name.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::amounts::{Period, parse_threads};
+use super::values::thread_count;
+use crate::base::parse::parse_wait;
 
 /// When progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -22,7 +24,8 @@ pub enum ProgressWhen {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// Use this repository: /path, s3:http://host:9000/bucket/prefix or s3://bucket/prefix (env SNAP_REPOSITORY)
+    /// Use this repository: /path, s3:http://host:9000/bucket/prefix or s3://bucket/prefix (env
+    /// SNAP_REPOSITORY)
     #[arg(long, short = 'r', global = true, value_name = "REPO")]
     pub repo: Option<String>,
     /// Read the password from a file (env SNAP_PASSWORD_FILE)
@@ -47,7 +50,7 @@ pub struct Globals {
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
     pub progress: ProgressWhen,
     /// Use this many threads for computing (default: one per core)
-    #[arg(long, global = true, value_name = "N", value_parser = parse_threads)]
+    #[arg(long, global = true, value_name = "N", value_parser = thread_count)]
     pub threads: Option<u32>,
     /// Keep the local index below this directory (env SNAP_CACHE_DIR)
     #[arg(long, global = true, value_name = "DIR")]
@@ -56,8 +59,8 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub no_cache: bool,
     /// Wait this long for a lease that another host holds (default: do not wait)
-    #[arg(long, global = true, value_name = "DURATION")]
-    pub lock_wait: Option<Period>,
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_wait)]
+    pub lock_wait: Option<Duration>,
     /// Trust the certificates in this PEM file as well
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,

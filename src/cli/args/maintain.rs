@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::amounts::ReadSubset;
+use crate::base::parse::Subset;
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -20,7 +20,7 @@ pub struct CheckArgs {
     pub read_data: bool,
     /// Read and verify a part: n/m, a share (5%) or a size (10GiB)
     #[arg(long, value_name = "PART")]
-    pub read_data_subset: Option<ReadSubset>,
+    pub read_data_subset: Option<Subset>,
 }
 
 /// What to repair.

@@ -2,9 +2,11 @@
 
 use clap::Args;
 
-use super::filter::{FilterArgs, GroupBy};
-use super::values::{SnapshotName, SnapshotPath, parse_time, snapshot_path};
+use super::filter::FilterArgs;
+use super::values::{selector, snapshot_ref, time};
 use crate::base::Time;
+use crate::maintain::retention::GroupBy;
+use crate::query::select::{Selector, SnapshotRef};
 
 const SNAPSHOTS_EXAMPLES: &str = "\
 Examples:
@@ -16,8 +18,8 @@ Examples:
 #[command(after_long_help = SNAPSHOTS_EXAMPLES)]
 pub struct SnapshotsArgs {
     /// List these only: an id prefix, latest or latest~N
-    #[arg(value_name = "SNAP")]
-    pub snapshots: Vec<SnapshotName>,
+    #[arg(value_name = "SNAP", value_parser = snapshot_ref)]
+    pub snapshots: Vec<SnapshotRef>,
     /// Group by host, job, paths, tags
     #[arg(long, value_name = "KEYS")]
     pub group_by: Option<GroupBy>,
@@ -40,8 +42,8 @@ Examples:
 #[command(after_long_help = LS_EXAMPLES)]
 pub struct LsArgs {
     /// List this snapshot, or what is below PATH in it
-    #[arg(value_name = "SNAP[:PATH]", value_parser = snapshot_path())]
-    pub snapshot: SnapshotPath,
+    #[arg(value_name = "SNAP[:PATH]", value_parser = selector())]
+    pub snapshot: Selector,
     /// Show mode, owner, size and time
     #[arg(long, short = 'l')]
     pub long: bool,
@@ -72,13 +74,13 @@ pub struct FindArgs {
     #[arg(long, short = 'i')]
     pub ignore_case: bool,
     /// Look in this snapshot only; may be repeated
-    #[arg(long = "snapshot", short = 's', value_name = "SNAP")]
-    pub snapshots: Vec<SnapshotName>,
+    #[arg(long = "snapshot", short = 's', value_name = "SNAP", value_parser = snapshot_ref)]
+    pub snapshots: Vec<SnapshotRef>,
     /// Find only what was modified at this time or before
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub newest: Option<Time>,
     /// Find only what was modified at this time or after
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub oldest: Option<Time>,
     /// Which snapshots.
     #[command(flatten)]
@@ -95,11 +97,11 @@ Examples:
 #[command(after_long_help = DIFF_EXAMPLES)]
 pub struct DiffArgs {
     /// Compare from this snapshot
-    #[arg(value_name = "A[:PATH]", value_parser = snapshot_path())]
-    pub from: SnapshotPath,
+    #[arg(value_name = "A[:PATH]", value_parser = selector())]
+    pub from: Selector,
     /// Compare to this snapshot
-    #[arg(value_name = "B[:PATH]", value_parser = snapshot_path())]
-    pub to: SnapshotPath,
+    #[arg(value_name = "B[:PATH]", value_parser = selector())]
+    pub to: Selector,
     /// Show files of which only mode, owner, times or attributes differ, too
     #[arg(long)]
     pub metadata: bool,
@@ -112,8 +114,8 @@ pub struct DiffArgs {
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// Count these snapshots only (default: all)
-    #[arg(value_name = "SNAP")]
-    pub snapshots: Vec<SnapshotName>,
+    #[arg(value_name = "SNAP", value_parser = snapshot_ref)]
+    pub snapshots: Vec<SnapshotRef>,
     /// Which snapshots.
     #[command(flatten)]
     pub filter: FilterArgs,

@@ -1,11 +1,13 @@
 //! `snap restore` and `snap dump`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::filter::FilterArgs;
-use super::values::{SnapshotPath, snapshot_path};
+use super::values::{selector, snapshot_ref};
+use crate::query::select::{Selector, SnapshotRef};
 
 /// What to do with a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -32,23 +34,23 @@ Examples:
 #[command(after_long_help = RESTORE_EXAMPLES)]
 pub struct RestoreArgs {
     /// Restore this snapshot with whole paths, or what is below PATH in it
-    #[arg(value_name = "SNAP[:PATH]", value_parser = snapshot_path())]
-    pub snapshot: SnapshotPath,
+    #[arg(value_name = "SNAP[:PATH]", value_parser = selector())]
+    pub snapshot: Selector,
     /// Write below this directory; it is made when missing
     #[arg(long, short = 't', value_name = "DIR")]
     pub target: PathBuf,
     /// Restore only what matches; may be repeated
     #[arg(long = "include", short = 'i', value_name = "PATTERN")]
-    pub includes: Vec<String>,
+    pub includes: Vec<OsString>,
     /// Leave out what matches; may be repeated
     #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
-    pub excludes: Vec<String>,
+    pub excludes: Vec<OsString>,
     /// Restore only what matches, ignoring case
     #[arg(long = "iinclude", value_name = "PATTERN")]
-    pub includes_ignoring_case: Vec<String>,
+    pub includes_ignoring_case: Vec<OsString>,
     /// Leave out what matches, ignoring case
     #[arg(long = "iexclude", value_name = "PATTERN")]
-    pub excludes_ignoring_case: Vec<String>,
+    pub excludes_ignoring_case: Vec<OsString>,
     /// Say what to do with files that are there already
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub overwrite: Overwrite,
@@ -90,8 +92,8 @@ Examples:
 #[command(after_long_help = DUMP_EXAMPLES)]
 pub struct DumpArgs {
     /// Take it from this snapshot
-    #[arg(value_name = "SNAP")]
-    pub snapshot: super::values::SnapshotName,
+    #[arg(value_name = "SNAP", value_parser = snapshot_ref)]
+    pub snapshot: SnapshotRef,
     /// Write this file, or this folder with --archive
     #[arg(value_name = "PATH")]
     pub path: PathBuf,

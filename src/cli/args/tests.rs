@@ -1,8 +1,9 @@
-use super::amounts::{Period, ReadSubset, Share, UnusedLimit, parse_size};
 use super::backup::{BackupArgs, Inputs};
-use super::filter::{GroupBy, TagList};
-use super::values::{SnapshotName, parse_time_in};
 use super::*;
+use crate::base::Time;
+use crate::maintain::retention::Keep;
+use crate::query::select::SnapshotRef;
+use crate::source::CommandSpec;
 use std::path::PathBuf;
 
 fn read(line: &[&str]) -> Result<Arguments, clap::Error> {
@@ -25,11 +26,14 @@ fn the_description_holds_together() {
 fn every_option_parses_with_a_value_of_its_kind() {
     let lines: &[&str] = &[
         "init --raw-key k --label l",
-        "backup a b --tag x,y --tag z --meta k=v=w --host h --job j --time 2026-01-31 --parent latest~2 -e *.tmp \
-         --exclude x --iexclude x --exclude-file f --iexclude-file f --exclude-if-present .nobackup --exclude-caches \
-         --exclude-larger-than 10GiB --files-from f --files-from-raw f -x --one-file-system -n --skip-if-unchanged \
+        "backup a b --tag x,y --tag z --meta k=v=w --host h --job j --time 2026-01-31 \
+         --parent latest~2 -e *.tmp \
+         --exclude x --iexclude x --exclude-file f --iexclude-file f --exclude-if-present .nobackup \
+         --exclude-caches \
+         --exclude-larger-than 10GiB --files-from f --files-from-raw f --one-file-system -n \
+         --skip-if-unchanged \
          --class tensors",
-        "backup --init --force a",
+        "backup --init --force -x a",
         "backup --dry-run a -- -b",
         "backup --stdin --stdin-filename n",
         "backup --stdin-filename n --stdin-from-command -- pg_dump --format=c db",
@@ -37,18 +41,22 @@ fn every_option_parses_with_a_value_of_its_kind() {
         "snapshots --host h --job j --tag a,b --path /p --group-by host,tags --latest 3 latest 3f9a",
         "ls latest:/etc -l -R --host h",
         "ls 3f9a12c0 --long --recursive --no-recursive",
-        "find *.gguf x -i --snapshot latest -s 3f --newest 2026-01-31 --oldest 2026-01-01T00:00:00Z",
+        "find *.gguf x --ignore-case -s 3f --snapshot latest \
+         --newest 2026-01-31 --oldest 2026-01-01T00:00:00Z",
         "diff latest~1 latest --metadata",
         "stats latest --host h",
-        "restore latest:/a --target t -i x --include x -e x --exclude x --iinclude x --iexclude x --overwrite if-newer \
+        "restore latest:/a --target t -i x --include x -e x --exclude x --iinclude x --iexclude x \
+         --overwrite if-newer \
          --delete --verify --sparse --no-owner --path /a",
         "restore latest -t t --dry-run",
         "dump latest /a --archive tar -o f",
         "dump latest /a --output f",
         "forget 3f9a latest --dry-run",
-        "prune --keep-last 1 --keep-hourly 24 --keep-daily 7 --keep-weekly 4 --keep-monthly unlimited --keep-yearly 2 \
+        "prune --keep-last 1 --keep-hourly 24 --keep-daily 7 --keep-weekly 4 --keep-monthly unlimited \
+         --keep-yearly 2 \
          --keep-within 30d --keep-within-hourly 2d --keep-within-daily 2w --keep-within-weekly 6m \
-         --keep-within-monthly 1y6m --keep-within-yearly 10y --keep-tag a,b --keep-tag c --keep-id 3f9a --group-by host \
+         --keep-within-monthly 1y6m --keep-within-yearly 10y --keep-tag a,b --keep-tag c --keep-id 3f9a \
+         --group-by host \
          --grace 0 --max-unused 10% --max-repack 10G --dry-run --host h --job j --tag t --path /p",
         "prune -n --max-unused unlimited",
         "check --read-data",
@@ -62,7 +70,8 @@ fn every_option_parses_with_a_value_of_its_kind() {
         "key list",
         "key remove 3f9a",
         "key export -o f",
-        "unlock",
+        "unlock --quiet",
+        "unlock --verbose",
         "completions fish",
         "version",
         "reference",
@@ -105,7 +114,7 @@ fn global_options_stand_before_and_after_the_command() {
         "--cache-dir",
         "c",
         "--lock-wait",
-        "10min",
+        "10m",
         "--ca-cert",
         "pem",
     ];
@@ -114,7 +123,7 @@ fn global_options_stand_before_and_after_the_command() {
         assert_eq!(globals.repo.as_deref(), Some("/r"));
         assert_eq!(globals.threads, Some(4));
         assert_eq!(globals.verbose, 2);
-        assert_eq!(globals.lock_wait.unwrap().approximate_seconds(), 600);
+        assert_eq!(globals.lock_wait.unwrap().as_secs(), 600);
         assert!(globals.json);
     }
     for line in
@@ -163,7 +172,12 @@ fn contradictions_are_usage_errors() {
         "restore latest --target t --overwrite sometimes",
         "dump latest /a --json",
         "forget",
-        "prune --keep-last 0",
+        "prune --keep-last x",
+        "prune --keep-last -2",
+        "backup --command a=pg_dump|gzip",
+        "backup --command a=",
+        "backup a --tag a,",
+        "ls latest:",
         "prune --keep-within 30",
         "prune --group-by colour",
         "prune --max-unused 101%",
@@ -195,7 +209,7 @@ fn no_option_takes_a_secret() {
 #[test]
 fn inputs_are_paths_a_stream_a_command_or_several() {
     let paths = |inputs: Inputs| match inputs {
-        Inputs::Files { paths, .. } => paths,
+        Inputs::Paths { paths } => paths,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -204,12 +218,15 @@ fn inputs_are_paths_a_stream_a_command_or_several() {
     );
     assert_eq!(backup(&["backup", "--stdin"]).inputs(), Ok(Inputs::Stdin { name: "stdin".into() }));
     let line = ["backup", "--stdin-from-command", "--stdin-filename", "d", "--", "pg_dump", "--tag", "x"];
-    let command_line = vec!["pg_dump".into(), "--tag".into(), "x".into()];
-    assert_eq!(backup(&line).inputs(), Ok(Inputs::Command { name: "d".into(), command_line }));
+    let argv = vec!["pg_dump".into(), "--tag".into(), "x".into()];
+    assert_eq!(
+        backup(&line).inputs(),
+        Ok(Inputs::Command { name: "d".into(), command: CommandSpec { argv } })
+    );
     let line = ["backup", "--command", "a.sql=pg_dump -f x=y"];
-    let Ok(Inputs::Files { paths, commands }) = backup(&line).inputs() else { panic!("no files") };
-    assert!(paths.is_empty());
-    assert_eq!((commands[0].name.as_str(), commands[0].command_line.as_str()), ("a.sql", "pg_dump -f x=y"));
+    let Ok(Inputs::Commands(commands)) = backup(&line).inputs() else { panic!("no commands") };
+    assert_eq!(commands[0].name, "a.sql");
+    assert_eq!(commands[0].command.argv, ["pg_dump", "-f", "x=y"]);
 }
 
 #[test]
@@ -218,60 +235,52 @@ fn paths_and_snapshot_paths_need_not_be_utf8() {
     let word = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let arguments = Arguments::read([word(b"snap"), word(b"ls"), word(b"latest~1:/a:\xff")]).unwrap();
     let Command::Ls(ls) = arguments.command else { panic!("not ls") };
-    assert_eq!(ls.snapshot.snapshot, SnapshotName::Latest(1));
+    assert_eq!(ls.snapshot.snapshot, SnapshotRef::Latest { back: 1 });
     assert_eq!(ls.snapshot.path.as_deref(), Some(&b"/a:\xff"[..]));
     assert!(Arguments::read([word(b"snap"), word(b"backup"), word(b"\xff")]).is_ok());
 }
 
 #[test]
-fn sizes_shares_durations_and_parts_read_as_documented() {
-    let sizes = ["0", "1024", "64K", "64k", "1KiB", "10GB", "1T"].map(|text| parse_size(text).unwrap());
-    assert_eq!(sizes, [0, 1024, 65_536, 65_536, 1024, 10_000_000_000, 1 << 40]);
-    for text in ["", "K", "-1", "1.5G", "1X", "99999999P", "1 G"] {
-        assert!(parse_size(text).is_err(), "{text}");
-    }
-    let period: Period = "1y2m3w4d5h6min7s".parse().unwrap();
-    assert_eq!(period, Period { years: 1, months: 2, days: 25, seconds: 5 * 3600 + 6 * 60 + 7 });
-    assert_eq!("0".parse(), Ok(Period::default()));
-    for text in ["", "d", "1", "1.5d", "-1d", "1x", "99999999999d", "4294967295w"] {
-        assert!(text.parse::<Period>().is_err(), "{text}");
-    }
-    assert_eq!("0.25%".parse(), Ok(UnusedLimit::Share(Share(2500))));
-    assert_eq!("1G".parse(), Ok(UnusedLimit::Bytes(1 << 30)));
-    assert_eq!(Share(50_000).of(u64::MAX), u64::MAX / 20);
-    assert_eq!("7/7".parse(), Ok(ReadSubset::Part { number: 7, count: 7 }));
-    for text in ["0/7", "8/7", "1/0", "0%", "0", "nan%", "inf%", "-1%", "1e1%"] {
-        assert!(text.parse::<ReadSubset>().is_err(), "{text}");
-    }
+fn filters_and_rules_reach_their_rooms_whole() {
+    let line = "prune --host h --job j --tag a,b --tag c --path /p --keep-last -1 --keep-daily 7 \
+         --keep-within 1y6m \
+                --keep-tag x,y";
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let Command::Prune(prune) = read(&words).unwrap().command else { panic!("not prune") };
+    let filter = prune.filter.filter();
+    assert_eq!((filter.hosts, filter.jobs), (vec!["h".to_owned()], vec!["j".to_owned()]));
+    assert_eq!(filter.tags, [vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]]);
+    assert_eq!(filter.paths, [b"/p".to_vec()]);
+    let policy = prune.keep.policy(Vec::new());
+    assert_eq!((policy.last, policy.daily), (Some(Keep::Unlimited), Some(Keep::N(7))));
+    assert_eq!(policy.within.map(|span| (span.years, span.months)), Some((1, 6)));
+    assert_eq!(policy.tags, [vec!["x".to_owned(), "y".to_owned()]]);
+    assert!(prune.group_by.host && prune.group_by.job && prune.group_by.paths && !prune.group_by.tags);
+    let Command::Prune(bare) = read(&["prune", "--group-by", ""]).unwrap().command else {
+        panic!("not prune")
+    };
+    assert!(bare.keep.policy(Vec::new()).is_empty());
+    assert!(!bare.group_by.host);
 }
 
 #[test]
-fn snapshot_names_read_back_from_their_text() {
-    for name in [SnapshotName::Latest(0), SnapshotName::Latest(7), SnapshotName::Prefix("3f9a".into())] {
-        assert_eq!(name.to_string().parse(), Ok(name));
-    }
-    assert_eq!("3F9A".parse(), Ok(SnapshotName::Prefix("3f9a".into())));
-    assert!("a".repeat(65).parse::<SnapshotName>().is_err());
-}
-
-#[test]
-fn groups_and_tag_lists_read_as_documented() {
-    let group: GroupBy = "host,paths".parse().unwrap();
-    assert_eq!(group, GroupBy { host: true, paths: true, ..GroupBy::default() });
-    assert_eq!("".parse(), Ok(GroupBy::default()));
-    assert_eq!("a, b".parse(), Ok(TagList(vec!["a".into(), "b".into()])));
-    assert!("a,".parse::<TagList>().is_err());
-}
-
-#[test]
-fn times_without_an_offset_are_local() {
-    let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(2));
-    let seconds = |text: &str| parse_time_in(text, &zone).map(|time| time.seconds);
-    assert_eq!(seconds("1970-01-02"), Ok(86_400 - 7200));
-    assert_eq!(seconds("1970-01-01 02:00:01"), Ok(1));
-    assert_eq!(seconds("1970-01-01T00:00:01Z"), Ok(1));
-    assert_eq!(parse_time_in("1969-12-31T23:59:59.5Z", &zone).unwrap().nanoseconds, 500_000_000);
-    assert!(seconds("yesterday").is_err());
+fn what_a_snapshot_says_of_itself_is_sorted_and_exact() {
+    let about = backup(&[
+        "backup",
+        "a",
+        "--tag",
+        "b,a",
+        "--tag",
+        "a",
+        "--meta",
+        "k=v=w",
+        "--time",
+        "2026-01-31T00:00:00Z",
+    ])
+    .about;
+    assert_eq!(about.tags(), ["a", "b"]);
+    assert_eq!((about.metadata[0].key.as_str(), about.metadata[0].value.as_str()), ("k", "v=w"));
+    assert_eq!(about.time, Some(Time::from_seconds(1_769_817_600)));
 }
 
 #[test]

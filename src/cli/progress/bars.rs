@@ -70,3 +70,34 @@ impl View for BarView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::progress::Phase;
+
+    #[test]
+    fn a_bar_shows_every_kind_of_reading_and_is_gone_after_clear() {
+        let mut view = BarView::default();
+        for total in [None, Some(0), Some(10), None] {
+            view.show(&Reading {
+                phase: Phase::Backup,
+                elapsed: Duration::from_secs(1),
+                files: 1,
+                bytes: 20,
+                total_files: total,
+                total_bytes: total,
+                stored_bytes: 5,
+                current: b"/a".to_vec(),
+            });
+            let bar = view.bar.as_ref().unwrap();
+            assert_eq!(view.has_total, total == Some(10));
+            assert_eq!(bar.position(), 20);
+            assert_eq!(bar.message(), "stored 5 B, /a");
+        }
+        view.clear();
+        assert!(view.bar.is_none());
+    }
+}

@@ -4,11 +4,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{between, lock};
+use super::lock;
 use crate::base::Time;
 use crate::base::escape::escape_name;
+use crate::base::parse::{format_duration, format_rate, format_size};
 use crate::base::progress::Phase;
-use crate::cli::human;
+use crate::cli::human::{self, between};
 
 /// A total that is not known yet.
 const UNKNOWN: u64 = u64::MAX;
@@ -143,15 +144,15 @@ impl Reading {
         match self.total_bytes {
             Some(total) if total > 0 => {
                 let percent = u128::from(self.bytes.min(total)) * 100 / u128::from(total);
-                parts.push(format!("{} of {} ({percent}%)", human::bytes(self.bytes), human::bytes(total)));
+                parts.push(format!("{} of {} ({percent}%)", format_size(self.bytes), format_size(total)));
             }
-            _ => parts.push(human::bytes(self.bytes)),
+            _ => parts.push(format_size(self.bytes)),
         }
-        if let Some(rate) = self.bytes_per_second() {
-            parts.push(format!("{}/s", human::bytes(rate)));
+        if self.bytes_per_second().is_some() {
+            parts.push(format_rate(self.bytes, self.elapsed));
         }
         if let Some(seconds) = self.seconds_left() {
-            parts.push(format!("{} left", human::duration(seconds)));
+            parts.push(format!("{} left", format_duration(Duration::from_secs(seconds))));
         }
         parts.join(", ")
     }
@@ -160,7 +161,7 @@ impl Reading {
     pub(super) fn details(&self) -> String {
         let mut parts = Vec::new();
         if self.stored_bytes > 0 {
-            parts.push(format!("stored {}", human::bytes(self.stored_bytes)));
+            parts.push(format!("stored {}", format_size(self.stored_bytes)));
         }
         if !self.current.is_empty() {
             parts.push(escape_name(&self.current));

@@ -10,7 +10,8 @@ use crate::cli::json;
 use crate::cli::output::Output;
 use crate::cli::report::one_line;
 
-/// Plain lines, each beginning with `snap: `. What cannot be written is lost: stderr has no other place to go.
+/// Plain lines, each beginning with `snap: `. What cannot be written is lost: stderr has no other place to
+/// go.
 pub(super) struct PlainView {
     stream: Box<dyn Write + Send>,
 }

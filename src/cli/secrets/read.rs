@@ -12,7 +12,7 @@ use super::{KEY_TEXT_MAX_BYTES, PASSWORD_MAX_BYTES};
 use crate::base::escape::escape_name;
 use crate::cli::error::CliError;
 use crate::cli::exit::ExitKind;
-use crate::cli::words;
+use crate::source::CommandSpec;
 
 /// Asks a person.
 pub trait Prompt {
@@ -81,13 +81,14 @@ fn read_file(
     bytes.ok_or_else(|| CliError::failed(format!("{what} {name} is larger than {limit_bytes} bytes")))
 }
 
-/// Returns the password that a command prints, without the end of its line. The command gets neither a shell nor
-/// `SNAP_PASSWORD`. It may ask on the terminal; a stdin that is none is left alone, since it may be the data.
+/// Returns the password that a command prints, without the end of its line. The command gets neither a shell
+/// nor `SNAP_PASSWORD`. It may ask on the terminal; a stdin that is none is left alone, since it may be the
+/// data.
 pub(super) fn password_command(line: &str) -> Result<Zeroizing<Vec<u8>>, CliError> {
-    let words = words::split(line)
+    let command = CommandSpec::parse(line)
         .map_err(|error| CliError::usage("cannot split the password command").with_source(error))?;
-    // Only the program is named in messages: an argument may be a secret.
-    let name = escape_name(words[0].as_bytes());
+    // The label names the program only: an argument may be a secret.
+    let name = command.label();
     let failed = |error: io::Error| {
         CliError::failed(format!("cannot run the password command {name}")).with_source(error)
     };
@@ -95,8 +96,8 @@ pub(super) fn password_command(line: &str) -> Result<Zeroizing<Vec<u8>>, CliErro
         true => Stdio::inherit(),
         false => Stdio::null(),
     };
-    let mut child = Command::new(&words[0])
-        .args(&words[1..])
+    let mut child = Command::new(&command.argv[0])
+        .args(&command.argv[1..])
         .env_remove("SNAP_PASSWORD")
         .stdin(stdin)
         .stdout(Stdio::piped())
@@ -122,8 +123,8 @@ pub(super) fn password_command(line: &str) -> Result<Zeroizing<Vec<u8>>, CliErro
     }
 }
 
-/// Reads to the end; `None` when there are more than `limit_bytes`. The buffer never moves, so that no copy of a
-/// secret is left in freed memory.
+/// Reads to the end; `None` when there are more than `limit_bytes`. The buffer never moves, so that no copy
+/// of a secret is left in freed memory.
 fn read_bounded(mut from: impl Read, limit_bytes: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut buffer = Zeroizing::new(vec![0_u8; limit_bytes + 1]);
     let mut filled = 0;

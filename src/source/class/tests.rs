@@ -100,8 +100,6 @@ fn compressed_and_encrypted_bytes_are_opaque() {
 fn weights_without_a_container_are_not_opaque() {
     let weights = bf16(32_768);
     assert_eq!(recognise(b"weights.raw", &weights, &weights[..8_192]), Class::General);
-    let quantised: Vec<u8> = bf16(32_768).chunks(2).flat_map(|pair| [pair[0], pair[0] ^ 0x55]).collect();
-    assert_ne!(recognise(b"x", &quantised, b""), Class::Dump);
 }
 
 #[test]

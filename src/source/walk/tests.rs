@@ -6,8 +6,8 @@ use super::*;
 use crate::base::escape::escape_name;
 use crate::source::Rule;
 
-/// Renders the events of a walk: `+name` enters, `-` leaves, `name` is an item, `!name action` failed. Directories
-/// above `below` and their ends are left out.
+/// Renders the events of a walk: `+name` enters, `-` leaves, `name` is an item, `!name action` failed.
+/// Directories above `below` and their ends are left out.
 fn trace(walker: impl Iterator<Item = WalkEvent>, below: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let mut depth_above = 0;
@@ -187,19 +187,17 @@ fn a_directory_exchanged_for_a_symlink_leads_nowhere_else() {
 fn a_directory_that_cannot_be_listed_is_kept_empty() {
     let temp = temp();
     write(temp.path().join("d/f"), "");
-    let metadata = fs::metadata(temp.path().join("d")).unwrap();
     // Another inode under the same name stands for any failure: the superuser may list everything.
     let mut walker = Walker::new(options(temp.path()));
     let Some(WalkEvent::Enter { .. }) = walker.next() else { panic!("no ancestor") };
     let found = walker.look(&temp.path().join("d"), b"d").unwrap();
     let changed = Metadata { inode: found.0.inode + 1, ..found.0.clone() };
     walker.queue.clear();
-    walker.take(b"d".to_vec(), temp.path().join("d"), (changed, None), None);
+    walker.emit(b"d".to_vec(), temp.path().join("d"), (changed, None), None);
     let events: Vec<_> = walker.queue.drain(..).collect();
     assert!(matches!(&events[0], WalkEvent::Failed(error) if error.action == "list"), "{events:?}");
     assert!(matches!(&events[1], WalkEvent::Enter { .. }));
     assert!(matches!(walker.next(), Some(WalkEvent::Leave)));
-    assert!(metadata.is_dir());
 }
 
 #[test]
@@ -383,22 +381,13 @@ fn one_file_system_keeps_mount_points_as_empty_directories() {
     let mut walker = Walker::new(options);
     // The tree of processes is a file system of its own wherever it is mounted.
     while let Some(event) = walker.next() {
-        if let WalkEvent::Enter { path, .. } = &event
-            && path == Path::new("/proc")
-        {
+        let WalkEvent::Enter { path, .. } = event else { continue };
+        if path == Path::new("/proc") {
             assert!(matches!(walker.next(), Some(WalkEvent::Leave)));
             return;
         }
-        assert!(!matches!(&event, WalkEvent::Item { path, .. } if path.starts_with("/proc")));
-        if walker.stack.len() > 1 {
-            // Only the top is of interest here.
-            let name = match &event {
-                WalkEvent::Enter { name, .. } => name.clone(),
-                _ => Vec::new(),
-            };
-            assert!(!name.is_empty());
-            walker.stack.truncate(1);
-        }
+        // What is below the others is of no interest here.
+        walker.stack.truncate(1);
     }
     panic!("/proc was not met");
 }

@@ -27,7 +27,7 @@ pub(crate) struct Minio {
     /// Secret key of its root.
     pub(crate) password: String,
     folder: PathBuf,
-    _kept: Kept,
+    kept: Kept,
 }
 
 /// Returns the server of this process, started by the first who asks.
@@ -42,7 +42,8 @@ impl Minio {
         Self::start_with(&|_, _| {})
     }
 
-    /// Starts a server that speaks TLS with a certificate of a new authority; returns the authority's PEM file too.
+    /// Starts a server that speaks TLS with a certificate of a new authority; returns the authority's PEM
+    /// file too.
     pub(crate) fn start_with_tls() -> (Self, PathBuf) {
         let server = Self::start_with(&|folder, command| {
             make_certificates(folder);
@@ -66,13 +67,27 @@ impl Minio {
             command.env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off").env("HOME", &folder);
             adjust(&folder, &mut command);
             let kept = Kept::start(&folder, &mut command);
-            if wait_until_live(port) {
-                return Self { port, user, password, folder, _kept: kept };
+            let server = Self { port, user, password, folder, kept };
+            if server.wait_until_ready() {
+                return server;
             }
-            last_log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            kept.stop();
+            last_log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
+            server.kept.stop();
         }
         panic!("minio did not start; its log: {last_log}");
+    }
+
+    /// Waits until a signed request is answered: a server that is alive may still be reading its users.
+    fn wait_until_ready(&self) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(START_SECONDS) {
+            // There is no such bucket; and a server that speaks TLS says 400 to plain HTTP.
+            if matches!(self.signed("not-there", "GET"), Ok((400 | 404, _))) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
     }
 
     /// `http://127.0.0.1:PORT`
@@ -83,13 +98,13 @@ impl Minio {
     /// Makes a new bucket and returns its name.
     pub(crate) fn make_bucket(&self) -> String {
         let bucket = format!("test-{}", random_hex(6));
-        let (status, body) = self.signed(&bucket, "PUT");
+        let (status, body) = self.signed(&bucket, "PUT").unwrap();
         assert_eq!(status, 200, "making a bucket: {body}");
         bucket
     }
 
     /// Sends a request without body to the bucket itself, signed by root.
-    fn signed(&self, bucket: &str, method: &str) -> (u16, String) {
+    fn signed(&self, bucket: &str, method: &str) -> std::io::Result<(u16, String)> {
         let store = AmazonS3Builder::new()
             .with_endpoint(self.url())
             .with_allow_http(true)
@@ -103,7 +118,7 @@ impl Minio {
         let signed = store.signed_url(method.parse().unwrap(), &whole, Duration::from_secs(60));
         let url = runtime.block_on(signed).unwrap().to_string();
         let target = url.strip_prefix(&self.url()).unwrap();
-        http(self.port, method, target).unwrap()
+        http(self.port, method, target)
     }
 
     /// The location of a bucket or of a prefix in it.
@@ -161,25 +176,14 @@ fn make_certificates(folder: &FilePath) {
     ));
 }
 
-fn wait_until_live(port: u16) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(START_SECONDS) {
-        // A server that speaks TLS says 400 to plain HTTP, and is as live.
-        if matches!(http(port, "GET", "/minio/health/live"), Ok((200 | 400, _))) {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    false
-}
-
 /// One request of plain HTTP without body: status and body.
 fn http(port: u16, method: &str, target: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(
         stream,
-        "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

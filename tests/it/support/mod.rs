@@ -12,8 +12,8 @@ use snap::base::{Entropy, SystemEntropy};
 /// Where tests say to look when a program is missing.
 pub(crate) const INSTALL_HINT: &str = "run tests/setup/install";
 
-/// Runs its arguments in the background until its standard input ends, as it does however this process ends; then
-/// kills them and removes the folder.
+/// Runs its arguments in the background until its standard input ends, as it does however this process ends;
+/// then kills them and removes the folder.
 const KEEPER: &str = r#"
 folder=$1; shift
 "$@" </dev/null &
@@ -24,7 +24,8 @@ wait "$server" 2>/dev/null
 rm -rf -- "$folder"
 "#;
 
-/// A server that ends, and whose folder vanishes, with this process. Keep it alive as long as the server is used.
+/// A server that ends, and whose folder vanishes, with this process. Keep it alive as long as the server is
+/// used.
 pub(crate) struct Kept {
     keeper: Child,
 }

@@ -1,0 +1,151 @@
+//! One bench for each stage of a backup, on bytes made from a seed: cut, name, code, decode, seal, open, pack.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use snap::base::RepositoryId;
+use snap::base::clock::SeededEntropy;
+use snap::chunker::{Chunker, Parameters};
+use snap::codec::{self, BaseUse, Coding, PartCoder};
+use snap::crypto::{KeyRing, MasterKey};
+use snap::format::pack::{Content, DirectoryChunk};
+use snap::pack::{PackWriter, Sealing, open_block, seal_block, verify_chunks};
+
+const BLOCK_BYTES: usize = 1 << 20;
+
+fn keys() -> KeyRing {
+    let master = MasterKey::from_bytes([1; 32]);
+    KeyRing::new(RepositoryId([2; 16]), &master, Arc::new(SeededEntropy::new(1)))
+}
+
+fn noise(length: usize) -> Vec<u8> {
+    let mut data = vec![0; length];
+    blake3::Hasher::new().update(b"bench").finalize_xof().fill(&mut data);
+    data
+}
+
+/// Numbers near zero as bf16: eight random bytes a weight give a bell curve.
+fn weights(length: usize) -> Vec<u8> {
+    let weight = |bytes: &[u8]| {
+        let sum: f32 = bytes.iter().map(|byte| f32::from(*byte) - 127.5).sum();
+        let bits = (sum / 20_000.0).to_bits().to_le_bytes();
+        [bits[2], bits[3]]
+    };
+    noise(length * 4).chunks(8).flat_map(weight).collect()
+}
+
+/// Lines of a dump: words in random order with numbers between.
+fn text(length: usize) -> Vec<u8> {
+    const WORDS: [&str; 16] = [
+        "select", "account", "message", "user", "balance", "insert", "value", "the", "of", "index", "time",
+        "null", "true", "session", "token", "model",
+    ];
+    let mut out = Vec::with_capacity(length + 32);
+    for (line, pick) in noise(length / 2).chunks(5).enumerate() {
+        out.extend_from_slice(line.to_string().as_bytes());
+        for word in pick {
+            out.push(b'\t');
+            out.extend_from_slice(WORDS[usize::from(*word) % 16].as_bytes());
+        }
+        out.push(b'\n');
+        if out.len() >= length {
+            break;
+        }
+    }
+    out.truncate(length);
+    out
+}
+
+fn cut_and_name(c: &mut Criterion) {
+    let keys = keys();
+    let data = noise(64 << 20);
+    let mut group = c.benchmark_group("cut");
+    group.throughput(Throughput::Bytes(u64::try_from(data.len()).unwrap()));
+    for (name, sizes) in [("dump", (4_096, 16_384, 65_536)), ("tensors", (32_768, 131_072, 524_288))] {
+        let (min_bytes, average_bytes, max_bytes) = sizes;
+        let parameters = Parameters { min_bytes, average_bytes, max_bytes, normalization: 1 };
+        let chunker = Chunker::new(parameters, keys.gear()).unwrap();
+        group.bench_function(name, |b| b.iter(|| black_box(chunker.cut_all(&data))));
+    }
+    group.finish();
+    let mut group = c.benchmark_group("name");
+    for length in [16 << 10, 128 << 10] {
+        group.throughput(Throughput::Bytes(u64::try_from(length).unwrap()));
+        group.bench_function(format!("{} KiB", length >> 10), |b| {
+            b.iter(|| black_box(keys.data_id(&data[..length])));
+        });
+    }
+    group.finish();
+}
+
+fn code(c: &mut Criterion) {
+    let planes = Coding::Planes { width: 2, rotate: 1, lead: 0, coder: PartCoder::Literals };
+    let zstd = Coding::Whole(PartCoder::Zstd { level: 3 });
+    let cases = [
+        ("bf16 planes", weights(BLOCK_BYTES), planes),
+        ("bf16 zstd", weights(BLOCK_BYTES), zstd),
+        ("text zstd", text(BLOCK_BYTES), zstd),
+        ("noise zstd", noise(BLOCK_BYTES), zstd),
+    ];
+    for (name, raw, coding) in cases {
+        let coded = codec::encode(&raw, coding, BaseUse::None, &[]).unwrap();
+        println!("{name}: stored {:.4} of the plaintext", coded.len() as f64 / raw.len() as f64);
+        let mut group = c.benchmark_group(name);
+        group.throughput(Throughput::Bytes(u64::try_from(raw.len()).unwrap()));
+        group.bench_function("encode", |b| {
+            b.iter(|| black_box(codec::encode(&raw, coding, BaseUse::None, &[]).unwrap()));
+        });
+        group.bench_function("decode", |b| {
+            b.iter(|| black_box(codec::decode(&coded, raw.len(), &[]).unwrap()));
+        });
+        group.bench_function("choose", |b| b.iter(|| black_box(codec::choose(&raw, true))));
+        group.finish();
+    }
+}
+
+fn seal(c: &mut Criterion) {
+    let keys = keys();
+    let raw = noise(BLOCK_BYTES);
+    let mut group = c.benchmark_group("seal");
+    group.throughput(Throughput::Bytes(u64::try_from(raw.len()).unwrap()));
+    group.bench_function("seal", |b| b.iter(|| black_box(keys.seal(b"aad", &raw))));
+    let sealed = keys.seal(b"aad", &raw);
+    group.bench_function("open", |b| b.iter(|| black_box(keys.open(b"aad", &sealed).unwrap())));
+    group.finish();
+}
+
+fn blocks_and_packs(c: &mut Criterion) {
+    let keys = keys();
+    let raw = weights(BLOCK_BYTES);
+    let chunks: Vec<DirectoryChunk> = raw
+        .chunks(128 << 10)
+        .map(|data| DirectoryChunk {
+            id: keys.data_id(data),
+            length_bytes: u32::try_from(data.len()).unwrap(),
+        })
+        .collect();
+    let block = seal_block(&keys, Content::Data, &raw, chunks.clone(), Sealing::Sampled).unwrap();
+    let mut group = c.benchmark_group("block");
+    group.throughput(Throughput::Bytes(u64::try_from(raw.len()).unwrap()));
+    group.bench_function("code, seal and check", |b| {
+        b.iter(|| seal_block(&keys, Content::Data, &raw, chunks.clone(), Sealing::Sampled).unwrap());
+    });
+    group.bench_function("open, decode and check", |b| {
+        b.iter(|| {
+            let raw = open_block(&keys, &block.stored, raw.len(), &[]).unwrap();
+            verify_chunks(&keys, Content::Data, &block.entry, &raw).unwrap();
+        });
+    });
+    group.bench_function("pack and name", |b| {
+        b.iter(|| {
+            let mut pack = PackWriter::new(Content::Data, 0);
+            pack.push(block.clone());
+            black_box(pack.finish(&keys).unwrap())
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, cut_and_name, code, seal, blocks_and_packs);
+criterion_main!(benches);

@@ -1,0 +1,286 @@
+//! The storing side: takes steps in order, stores what is new, and builds the trees.
+
+use std::collections::HashMap;
+use std::sync::mpsc::Receiver;
+
+use super::pieces::{Piece, sealing_of};
+use super::states::StateLog;
+use super::steps::{SmallFile, Step, node_of};
+use crate::base::ChunkId;
+use crate::format::node::{ChunkRef, FileContent, Node, NodeKind};
+use crate::format::snapshot::Totals;
+use crate::pack::Sealing;
+use crate::repository::{ChunkWriter, DirectoryWriter, Error, ListWriter};
+use crate::source::{Class, EntryKind, Metadata, SourceError};
+
+/// Hard-link groups whose content is remembered.
+const LINKS_MAX: usize = 200_000;
+
+/// A file whose chunks are arriving.
+struct OpenFile {
+    name: Vec<u8>,
+    path: Vec<u8>,
+    metadata: Metadata,
+    class: Class,
+    list: ListWriter,
+}
+
+/// Builds the trees of one snapshot.
+pub(super) struct Assembler {
+    writer: ChunkWriter,
+    directories: Vec<(Vec<u8>, Option<Metadata>, DirectoryWriter)>,
+    file: Option<OpenFile>,
+    links: HashMap<(u64, u64), (FileContent, u8, u64)>,
+    states: StateLog,
+    totals: Totals,
+}
+
+/// What came of assembling.
+pub(super) struct Assembled {
+    pub(super) root: ChunkId,
+    pub(super) totals: Totals,
+    pub(super) writer: ChunkWriter,
+    pub(super) states: StateLog,
+}
+
+impl Assembler {
+    /// Begins an empty root.
+    pub(super) fn new(writer: ChunkWriter, states: StateLog) -> Self {
+        Self {
+            writer,
+            directories: vec![(Vec::new(), None, DirectoryWriter::new())],
+            file: None,
+            links: HashMap::new(),
+            states,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes all steps.
+    pub(super) fn run(&mut self, steps: &Receiver<Step>) -> Result<(), Error> {
+        for step in steps {
+            self.writer.repository().check_stop()?;
+            self.take(step)?;
+        }
+        self.writer.repository().check_stop()
+    }
+
+    /// Ends the root tree.
+    pub(super) fn finish(mut self) -> Result<Assembled, Error> {
+        let (_, _, root) = self.directories.pop().ok_or(Error::Internal { what: "root directory" })?;
+        if !self.directories.is_empty() || self.file.is_some() {
+            return Err(Error::Internal { what: "the walk ended inside a directory" });
+        }
+        let root = root.finish(&mut self.writer)?;
+        self.states.flush(self.writer.repository())?;
+        Ok(Assembled { root, totals: self.totals, writer: self.writer, states: self.states })
+    }
+
+    /// Adds a node to the directory that is open.
+    pub(super) fn push(&mut self, node: &Node) -> Result<(), Error> {
+        let (_, _, directory) =
+            self.directories.last_mut().ok_or(Error::Internal { what: "no open directory" })?;
+        directory.push(node, &mut self.writer)
+    }
+
+    /// Opens a directory of the given name; `metadata` as for [`Assembler::leave`].
+    pub(super) fn enter(&mut self, name: Vec<u8>, metadata: Option<Metadata>) {
+        self.directories.push((name, metadata, DirectoryWriter::new()));
+    }
+
+    /// Returns the writer, for what does not come as steps.
+    pub(super) fn writer(&mut self) -> &mut ChunkWriter {
+        &mut self.writer
+    }
+
+    /// Counts a stream that was read whole.
+    pub(super) fn count_stream(&mut self, size_bytes: u64) {
+        self.totals.files += 1;
+        self.totals.read_bytes += size_bytes;
+        self.totals.content_bytes += size_bytes;
+        self.writer.repository().progress().advance(1, 0);
+    }
+
+    /// Closes a directory that has no metadata of a source and returns its tree.
+    pub(super) fn leave_plain(&mut self) -> Result<ChunkId, Error> {
+        let (_, _, directory) = self.directories.pop().ok_or(Error::Internal { what: "leaving the root" })?;
+        self.totals.directories += 1;
+        directory.finish(&mut self.writer)
+    }
+
+    fn take(&mut self, step: Step) -> Result<(), Error> {
+        match step {
+            Step::Enter { name, metadata } => {
+                self.enter(name, Some(metadata));
+                Ok(())
+            }
+            Step::Leave => self.leave(),
+            Step::Other { name, metadata } => self.other(name, &metadata),
+            Step::Unchanged { name, metadata, content, class } => {
+                self.totals.unchanged_files += 1;
+                self.writer.repository().progress().advance(1, metadata.size_bytes);
+                self.file_node(name, &metadata, metadata.size_bytes, class, content, None).map(|_| ())
+            }
+            Step::Linked { name, path, metadata } => self.linked(name, &path, &metadata),
+            Step::Small { name, path, metadata, later } => {
+                self.writer.repository().progress().current(&path);
+                match later.recv() {
+                    Ok(Ok(file)) => self.small(name, path, &metadata, file),
+                    Ok(Err(error)) => self.unread(&error),
+                    Err(_) => Err(Error::Internal { what: "reading a file ended early" }),
+                }
+            }
+            Step::Begin { name, path, metadata, class } => {
+                self.writer.repository().progress().current(&path);
+                self.file = Some(OpenFile { name, path, metadata, class, list: ListWriter::new() });
+                Ok(())
+            }
+            Step::Pieces(later) => {
+                let pieces = later.recv().map_err(|_| Error::Internal { what: "hashing ended early" })?;
+                self.pieces(pieces)
+            }
+            Step::End(end) => match (self.file.take(), end) {
+                (Some(file), Ok(end)) => self.end_file(file, end.changed),
+                (_, Err(error)) => self.unread(&error),
+                (None, Ok(_)) => Err(Error::Internal { what: "end without a file" }),
+            },
+            Step::Failed(error) => self.unread(&error),
+            Step::Broken(error) => Err(error),
+        }
+    }
+
+    /// Closes the directory that was opened last and adds it to the one above.
+    pub(super) fn leave(&mut self) -> Result<(), Error> {
+        let (name, metadata, directory) =
+            self.directories.pop().ok_or(Error::Internal { what: "leaving the root" })?;
+        let tree = directory.finish(&mut self.writer)?;
+        let metadata = metadata.ok_or(Error::Internal { what: "directory without metadata" })?;
+        self.totals.directories += 1;
+        let node = node_of(name, &metadata, NodeKind::Directory { tree });
+        self.push(&node)
+    }
+
+    fn other(&mut self, name: Vec<u8>, metadata: &Metadata) -> Result<(), Error> {
+        let kind = match &metadata.kind {
+            EntryKind::Symlink { target } => NodeKind::Symlink { target: target.clone() },
+            EntryKind::Fifo => NodeKind::Fifo,
+            EntryKind::CharDevice { major, minor } => NodeKind::CharDevice { major: *major, minor: *minor },
+            EntryKind::BlockDevice { major, minor } => NodeKind::BlockDevice { major: *major, minor: *minor },
+            EntryKind::Socket => NodeKind::Socket,
+            EntryKind::File | EntryKind::Directory => {
+                return Err(Error::Internal { what: "kind of an entry" });
+            }
+        };
+        self.totals.others += 1;
+        self.writer.repository().progress().advance(1, 0);
+        self.push(&node_of(name, metadata, kind))
+    }
+
+    fn file_node(
+        &mut self,
+        name: Vec<u8>,
+        metadata: &Metadata,
+        size_bytes: u64,
+        class: u8,
+        content: FileContent,
+        changed: Option<&'static str>,
+    ) -> Result<Node, Error> {
+        self.totals.files += 1;
+        self.totals.content_bytes += size_bytes;
+        if metadata.links > 1 && self.links.len() < LINKS_MAX {
+            let group = (metadata.device, metadata.inode);
+            self.links.insert(group, (content.clone(), class, size_bytes));
+        }
+        let kind = NodeKind::File { size_bytes, class, content };
+        let node = Node { changed: changed.is_some(), ..node_of(name, metadata, kind) };
+        self.push(&node)?;
+        Ok(node)
+    }
+
+    fn linked(&mut self, name: Vec<u8>, path: &[u8], metadata: &Metadata) -> Result<(), Error> {
+        let group = (metadata.device, metadata.inode);
+        self.writer.repository().progress().advance(1, metadata.size_bytes);
+        let Some((content, class, size_bytes)) = self.links.get(&group).cloned() else {
+            self.totals.unread_sources += 1;
+            let reason = "its other name could not be read";
+            self.writer.repository().progress().source_error(path, reason);
+            return Ok(());
+        };
+        self.file_node(name, metadata, size_bytes, class, content, None).map(|_| ())
+    }
+
+    fn small(
+        &mut self,
+        name: Vec<u8>,
+        path: Vec<u8>,
+        metadata: &Metadata,
+        file: SmallFile,
+    ) -> Result<(), Error> {
+        let mut list = ListWriter::new();
+        self.store(&file.pieces, sealing_of(file.class), &mut list)?;
+        let content = list.finish(&mut self.writer)?;
+        self.totals.read_bytes += file.size_bytes;
+        self.writer.repository().progress().advance(1, file.size_bytes);
+        if let Some(change) = file.changed {
+            self.changed(&path, change);
+        }
+        let class = file.class.number();
+        let node = self.file_node(name, metadata, file.size_bytes, class, content, file.changed)?;
+        self.states.record(self.writer.repository(), path, metadata, &node)
+    }
+
+    fn pieces(&mut self, pieces: Vec<Piece>) -> Result<(), Error> {
+        let mut file = self.file.take().ok_or(Error::Internal { what: "chunks without a file" })?;
+        let bytes = u64::try_from(pieces.iter().map(|piece| piece.data.len()).sum::<usize>());
+        self.store(&pieces, sealing_of(file.class), &mut file.list)?;
+        self.writer.repository().progress().advance(0, bytes.unwrap_or(u64::MAX));
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn end_file(&mut self, file: OpenFile, changed: Option<&'static str>) -> Result<(), Error> {
+        let size_bytes = file.list.content_bytes();
+        let content = file.list.finish(&mut self.writer)?;
+        self.totals.read_bytes += size_bytes;
+        self.writer.repository().progress().advance(1, 0);
+        if let Some(change) = changed {
+            self.changed(&file.path, change);
+        }
+        let class = file.class.number();
+        let node = self.file_node(file.name, &file.metadata, size_bytes, class, content, changed)?;
+        self.states.record(self.writer.repository(), file.path, &file.metadata, &node)
+    }
+
+    /// Stores the chunks that are new, and lists them all.
+    pub(super) fn store(
+        &mut self,
+        pieces: &[Piece],
+        sealing: Sealing,
+        list: &mut ListWriter,
+    ) -> Result<(), Error> {
+        let ids: Vec<ChunkId> = pieces.iter().map(|piece| piece.id).collect();
+        let known = self.writer.contains(&ids)?;
+        for (piece, known) in pieces.iter().zip(known) {
+            if !known {
+                self.writer.add_absent(piece.id, &piece.data, sealing)?;
+            }
+            let length_bytes = u32::try_from(piece.data.len());
+            let length_bytes = length_bytes.map_err(|_| Error::Internal { what: "length of a chunk" })?;
+            list.push(ChunkRef { id: piece.id, length_bytes }, &mut self.writer)?;
+        }
+        Ok(())
+    }
+
+    fn unread(&mut self, error: &SourceError) -> Result<(), Error> {
+        self.file = None;
+        self.totals.unread_sources += 1;
+        let reason = format!("cannot {}: {}", error.action, error.error);
+        self.writer.repository().progress().source_error(&error.path, &reason);
+        Ok(())
+    }
+
+    fn changed(&mut self, path: &[u8], change: &str) {
+        self.totals.unread_sources += 1;
+        self.writer.repository().progress().source_error(path, change);
+    }
+}

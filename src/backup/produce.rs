@@ -1,0 +1,293 @@
+//! The reading side: walks, compares with the parent, reads what is new, in the order of the tree.
+
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use bytes::Bytes;
+
+use super::budget::{Budget, HeldBuffer};
+use super::parent::{ParentWalk, list_is_stored};
+use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, pieces_of_all};
+use super::states::stored_state;
+use super::steps::{EndOfFile, SmallFile, Step};
+use crate::base::ChunkId;
+use crate::crypto::KeyRing;
+use crate::format::node::FileContent;
+use crate::repository::{ChunkReader, Error, Repository};
+use crate::source::{Class, EntryKind, Metadata, OpenFile, SourceError, WalkEvent, Walker, recognise};
+
+/// Files up to this size are read, cut and hashed in one task.
+const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
+/// Walk events that are looked up in the index together.
+const LOOKAHEAD: usize = 256;
+/// Hard-link groups that are remembered; files beyond are read once a name.
+const LINKS_MAX: usize = 200_000;
+/// Bytes from the middle of a file that its class is recognised from, besides its head.
+const SAMPLE_BYTES: usize = 16 << 10;
+
+/// What the reading side needs.
+pub(super) struct Producer {
+    pub(super) repository: Arc<Repository>,
+    pub(super) chunkers: Arc<Chunkers>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) class: Option<Class>,
+    pub(super) force: bool,
+    pub(super) job_key: Vec<u8>,
+    pub(super) parent_root: Option<ChunkId>,
+    /// Packs are pending deletion or the index is damaged: unchanged long files are looked at chunk by chunk.
+    pub(super) careful: bool,
+}
+
+/// Nobody takes steps any more.
+struct Ended;
+
+struct FileSource<'a> {
+    file: &'a OpenFile,
+    offset: u64,
+}
+
+impl Fill for FileSource<'_> {
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        let read = self.file.read_at(self.offset, buffer)?;
+        self.offset += u64::try_from(read).unwrap_or(u64::MAX);
+        Ok(read)
+    }
+}
+
+enum Candidate {
+    No,
+    Maybe { content: FileContent, class: u8 },
+}
+
+impl Producer {
+    /// Walks and sends every step; ends early when nobody listens any more. Returns how many of the named paths could
+    /// not be looked at.
+    pub(super) fn walk(&self, mut walker: Walker, steps: &SyncSender<Step>) -> usize {
+        if let Err(error) = self.try_walk(&mut walker, steps) {
+            // Nobody may be there to hear it; then somebody else has failed already.
+            let _ = steps.send(Step::Broken(error));
+        }
+        walker.failed_root_count()
+    }
+
+    fn try_walk(&self, walker: &mut Walker, steps: &SyncSender<Step>) -> Result<(), Error> {
+        let reader = ChunkReader::new(&self.repository);
+        let mut parent = ParentWalk::new(&reader, self.parent_root.filter(|_| !self.force));
+        let mut links = HashSet::new();
+        loop {
+            self.repository.check_stop()?;
+            let events: Vec<WalkEvent> = walker.by_ref().take(LOOKAHEAD).collect();
+            if events.is_empty() {
+                return Ok(());
+            }
+            let mut candidates = Vec::with_capacity(events.len());
+            for event in &events {
+                candidates.push(self.candidate(event, &mut parent)?);
+            }
+            let confirmed = self.confirm(&reader, &events, &candidates)?;
+            for ((event, candidate), confirmed) in events.into_iter().zip(candidates).zip(confirmed) {
+                let unchanged = match candidate {
+                    Candidate::Maybe { content, class } if confirmed => Some((content, class)),
+                    _ => None,
+                };
+                self.repository.check_stop()?;
+                if self.emit(event, unchanged, &mut links, steps).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn candidate(&self, event: &WalkEvent, parent: &mut ParentWalk<'_, '_>) -> Result<Candidate, Error> {
+        let (name, path, metadata) = match event {
+            WalkEvent::Enter { name, .. } => {
+                parent.enter(name);
+                return Ok(Candidate::No);
+            }
+            WalkEvent::Leave => {
+                parent.leave();
+                return Ok(Candidate::No);
+            }
+            WalkEvent::Failed(_) => return Ok(Candidate::No),
+            WalkEvent::Item { name, path, metadata } => (name, path, metadata),
+        };
+        if metadata.kind != EntryKind::File || self.force {
+            return Ok(Candidate::No);
+        }
+        if let Some((content, class)) = parent.unchanged(name, metadata) {
+            return Ok(Candidate::Maybe { content, class });
+        }
+        let state = stored_state(&self.repository, &self.job_key, path.as_os_str().as_bytes(), metadata)?;
+        Ok(state.map_or(Candidate::No, |(content, class)| Candidate::Maybe { content, class }))
+    }
+
+    /// Tells which candidates are stored whole: a file is taken over only when its chunks are there.
+    fn confirm(
+        &self,
+        reader: &ChunkReader<'_>,
+        events: &[WalkEvent],
+        candidates: &[Candidate],
+    ) -> Result<Vec<bool>, Error> {
+        let mut ids: Vec<ChunkId> = Vec::new();
+        for candidate in candidates {
+            match candidate {
+                Candidate::Maybe { content: FileContent::Inline(chunks), .. } => {
+                    ids.extend(chunks.iter().map(|chunk| chunk.id));
+                }
+                Candidate::Maybe { content: FileContent::List { root, .. }, .. } => ids.push(*root),
+                Candidate::No => {}
+            }
+        }
+        let mut stored = self.repository.index().contains(&ids)?.into_iter();
+        let mut confirmed = Vec::with_capacity(candidates.len());
+        for (event, candidate) in events.iter().zip(candidates) {
+            confirmed.push(match (event, candidate) {
+                (_, Candidate::Maybe { content: FileContent::Inline(chunks), .. }) => {
+                    chunks.iter().filter(|_| stored.next() != Some(true)).count() == 0
+                }
+                (WalkEvent::Item { metadata, .. }, Candidate::Maybe { content, .. }) => {
+                    stored.next() == Some(true)
+                        && (!self.careful || list_is_stored(reader, content, metadata.size_bytes)?)
+                }
+                _ => false,
+            });
+        }
+        Ok(confirmed)
+    }
+
+    fn emit(
+        &self,
+        event: WalkEvent,
+        unchanged: Option<(FileContent, u8)>,
+        links: &mut HashSet<(u64, u64)>,
+        steps: &SyncSender<Step>,
+    ) -> Result<(), Ended> {
+        let send = |step| steps.send(step).map_err(|_| Ended);
+        let (name, path, metadata) = match event {
+            WalkEvent::Enter { name, metadata, .. } => return send(Step::Enter { name, metadata }),
+            WalkEvent::Leave => return send(Step::Leave),
+            WalkEvent::Failed(error) => return send(Step::Failed(error)),
+            WalkEvent::Item { name, path, metadata } => (name, path, metadata),
+        };
+        if metadata.kind != EntryKind::File {
+            return send(Step::Other { name, metadata });
+        }
+        if let Some((content, class)) = unchanged {
+            return send(Step::Unchanged { name, metadata, content, class });
+        }
+        let raw_path = path.as_os_str().as_bytes().to_vec();
+        if metadata.links > 1 {
+            let group = (metadata.device, metadata.inode);
+            if links.contains(&group) {
+                return send(Step::Linked { name, path: raw_path, metadata });
+            }
+            if links.len() < LINKS_MAX {
+                links.insert(group);
+            }
+        }
+        if metadata.size_bytes <= SMALL_FILE_MAX_BYTES {
+            return self.emit_small(name, path, metadata, steps);
+        }
+        self.emit_large(name, &path, metadata, steps)
+    }
+
+    fn emit_small(
+        &self,
+        name: Vec<u8>,
+        path: PathBuf,
+        metadata: Metadata,
+        steps: &SyncSender<Step>,
+    ) -> Result<(), Ended> {
+        let (to_result, later) = sync_channel(1);
+        let size = usize::try_from(metadata.size_bytes).unwrap_or(usize::MAX);
+        let hold = self.budget.take(size + 1);
+        let keys = self.repository.keys().clone();
+        let (chunkers, forced) = (self.chunkers.clone(), self.class);
+        let raw_path = path.as_os_str().as_bytes().to_vec();
+        let task_metadata = metadata.clone();
+        let task_name = name.clone();
+        rayon::spawn(move || {
+            let metadata = task_metadata;
+            let result = read_small(&path, &metadata).map(|(data, changed)| {
+                let class = forced.unwrap_or_else(|| {
+                    recognise(&task_name, &data[..data.len().min(HEAD_BYTES)], middle(&data))
+                });
+                let size_bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                let data = if data.is_empty() { Bytes::new() } else { HeldBuffer::share(data, hold) };
+                let pieces = pieces_of_all(chunkers.of(class), &keys, &data);
+                SmallFile { pieces, class, size_bytes, changed }
+            });
+            // Nobody waits any more when the run has ended early.
+            let _ = to_result.send(result);
+        });
+        steps.send(Step::Small { name, path: raw_path, metadata, later }).map_err(|_| Ended)
+    }
+
+    fn emit_large(
+        &self,
+        name: Vec<u8>,
+        path: &Path,
+        metadata: Metadata,
+        steps: &SyncSender<Step>,
+    ) -> Result<(), Ended> {
+        let send = |step| steps.send(step).map_err(|_| Ended);
+        let opened = OpenFile::open(path, &metadata).and_then(|file| {
+            let mut head = vec![0; HEAD_BYTES];
+            let read = file.read_at(0, &mut head)?;
+            head.truncate(read);
+            let mut sample = vec![0; SAMPLE_BYTES];
+            let read = file.read_at(metadata.size_bytes / 2, &mut sample)?;
+            sample.truncate(read);
+            Ok((file, head, sample))
+        });
+        let (file, head, sample) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return send(Step::Failed(error)),
+        };
+        let class = self.class.unwrap_or_else(|| recognise(&name, &head, &sample));
+        let raw_path = path.as_os_str().as_bytes().to_vec();
+        send(Step::Begin { name, path: raw_path, metadata: metadata.clone(), class })?;
+        let keys: Arc<KeyRing> = Arc::new(self.repository.keys().clone());
+        let cutter = Cutter { chunker: self.chunkers.of(class), keys: &keys, budget: &self.budget };
+        let mut source = FileSource { file: &file, offset: u64::try_from(head.len()).unwrap_or(0) };
+        let stop = self.repository.stop_flag();
+        let mut ended = false;
+        let outcome = cutter.run(
+            head,
+            &mut source,
+            |_| {},
+            |later| {
+                ended = stop.load(std::sync::atomic::Ordering::Relaxed) || send(Step::Pieces(later)).is_err();
+                !ended
+            },
+        );
+        if ended {
+            return Err(Ended);
+        }
+        let end = outcome.and_then(|read_bytes| {
+            let changed = file.changed_since(&metadata, read_bytes)?;
+            Ok(EndOfFile { changed })
+        });
+        send(Step::End(end))
+    }
+}
+
+fn middle(data: &[u8]) -> &[u8] {
+    let start = data.len() / 2;
+    &data[start..data.len().min(start + SAMPLE_BYTES)]
+}
+
+/// Reads a file that was small when it was looked at; what was added since is left for the next run.
+fn read_small(path: &Path, metadata: &Metadata) -> Result<(Vec<u8>, Option<&'static str>), SourceError> {
+    let file = OpenFile::open(path, metadata)?;
+    let expected = usize::try_from(metadata.size_bytes).unwrap_or(usize::MAX);
+    // One byte more than expected tells growth without a second look.
+    let mut data = vec![0; expected.saturating_add(1)];
+    let read = file.read_at(0, &mut data)?;
+    data.truncate(read.min(expected));
+    let changed = file.changed_since(metadata, u64::try_from(read).unwrap_or(u64::MAX))?;
+    Ok((data, changed))
+}

@@ -1,0 +1,43 @@
+//! `snap forget`.
+
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::open;
+use super::select::Snapshots;
+use super::snapshots::fields;
+use crate::base::escape::escape_name;
+use crate::base::parse::format_time;
+use crate::cli::args::prune::ForgetArgs;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Outcome;
+use crate::cli::human;
+use crate::query::select::SnapshotFilter;
+
+/// Drops snapshots by id.
+pub fn run(context: &Context, args: &ForgetArgs) -> Result<Outcome, CliError> {
+    let (repository, _) = open::repository_unsynced(context)?;
+    let snapshots = Snapshots::load(context, &repository)?;
+    // All names are resolved before the first one goes, so that `latest latest~1` means what it says.
+    let chosen = snapshots.several(&args.snapshots, &SnapshotFilter::default())?;
+    let zone = TimeZone::system();
+    for snapshot in &chosen {
+        context.check_stop()?;
+        if !args.dry_run {
+            repository.delete_snapshot(&snapshot.id)?;
+        }
+        let verb = if args.dry_run { "would drop" } else { "dropped" };
+        let time = format_time(snapshot.time, &zone);
+        let host = escape_name(snapshot.host.as_bytes());
+        context.out.line(&format!("{verb} {} of {time}, host {host}", snapshot.id.short()))?;
+        context.out.json("dropped", fields(snapshot))?;
+    }
+    let count = human::count(chosen.len() as u64, "snapshot");
+    context.out.note(&match args.dry_run {
+        true => format!("dry run: {count} would be dropped"),
+        false => format!("{count} dropped; the space comes back with: snap prune"),
+    })?;
+    context.out.json("summary", json!({ "dropped": chosen.len(), "dry_run": args.dry_run }))?;
+    Ok(Outcome::Done)
+}
