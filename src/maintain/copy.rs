@@ -184,7 +184,6 @@ impl<'s> Copier<'s> {
         parent: Option<SnapshotId>,
     ) -> Result<(SnapshotId, WriterStats), Error> {
         // The plans first: what they name counts as absent.
-        let began = target.clock().now();
         let plans: BTreeSet<PlanId> = target.load_plans()?.into_iter().map(|(id, ..)| id).collect();
         target.sync_index()?;
         let seen = seen_digest(&target.snapshot_ids()?);
@@ -192,7 +191,7 @@ impl<'s> Copier<'s> {
         let mut writer = ChunkWriter::new(target.clone(), false)?;
         let root = self.tree(snapshot.root, &mut writer)?;
         let stats = writer.finish()?;
-        require_unplanned(target, &plans, began)?;
+        require_unplanned(target, &plans)?;
         let repository = target.keys().repository();
         let copy = Snapshot { repository, root, parent, original: Some(line), seen, ..snapshot };
         Ok((target.store_snapshot(&copy)?, stats))
@@ -270,14 +269,15 @@ fn require_depth(depth: usize) -> Result<(), Error> {
     })
 }
 
-/// Fails when a plan that `before` lacks may be older than half of its grace (`format-spec/11-plans.md`): it may
-/// have taken away what the copy relies on. The next run stores what is missing.
-fn require_unplanned(target: &Repository, before: &BTreeSet<PlanId>, began: Time) -> Result<(), Error> {
-    // The plan came after the beginning, so it is no older than what passed since, whatever the store's clock.
-    let passed = target.clock().now().seconds_since(began);
-    for (id, _, plan) in target.load_plans()? {
+/// Fails when a plan that `before` lacks is older than half of its grace (`format-spec/11-plans.md`): it may have
+/// taken away what the copy relies on. The next run stores what is missing.
+fn require_unplanned(target: &Repository, before: &BTreeSet<PlanId>) -> Result<(), Error> {
+    for (id, info, plan) in target.load_plans()? {
+        if before.contains(&id) {
+            continue;
+        }
         let half = i64::try_from(plan.grace_seconds / 2).unwrap_or(i64::MAX);
-        if !before.contains(&id) && passed >= half {
+        if target.store_time()?.seconds_since(info.modified) >= half {
             return Err(Error::Overtaken);
         }
     }

@@ -79,7 +79,7 @@ fn store(
     let held = writer.contains(&ids)?;
     for ((id, data), held) in ids.iter().zip(plain).zip(held) {
         if !held {
-            writer.add_absent(*id, data, Sealing::Sampled)?;
+            writer.add_absent(*id, &data, Sealing::Sampled)?;
         }
     }
     Ok(chunks.iter().map(|chunk| chunk.id).zip(ids).collect())

@@ -246,7 +246,7 @@ fn write(
     match opened {
         Opened::Chunks(chunks) => {
             for (id, data) in chunks {
-                writer.add_again(content, id, data)?;
+                writer.add_again(content, id, &data)?;
             }
         }
         Opened::Whole(block, ids) => {
@@ -255,7 +255,7 @@ fn write(
                 let reader = ChunkReader::new(repository);
                 for id in ids {
                     let data = reader.read(content, &id)?;
-                    writer.add_again(content, id, data)?;
+                    writer.add_again(content, id, &data)?;
                 }
             }
         }

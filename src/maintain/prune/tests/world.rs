@@ -202,7 +202,7 @@ pub(crate) fn store_snapshot(repository: &Arc<Repository>, files: &Files) -> Sna
             let data = plain(*number);
             let id = repository.keys().data_id(&data);
             let length_bytes = u32::try_from(data.len()).unwrap();
-            writer.add_data(id, data, Sealing::Sampled).unwrap();
+            writer.add_data(id, &data, Sealing::Sampled).unwrap();
             list.push(ChunkRef { id, length_bytes }, &mut writer).unwrap();
         }
         let size_bytes = list.content_bytes();
