@@ -19,6 +19,7 @@ mod folder;
 mod intents;
 mod lookup;
 mod memory;
+mod naming;
 mod packs;
 mod record;
 mod schema;

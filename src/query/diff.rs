@@ -185,15 +185,15 @@ impl<'a, 'r> Diff<'a, 'r> {
             (Place::Node { node: old, .. }, Place::Node { node: new, .. })
                 if !(old.is_directory() && new.is_directory()) =>
             {
-                diff.start = Some([Some(old.clone()), Some(new.clone())]);
+                diff.start = Some([Some(old.as_ref().clone()), Some(new.as_ref().clone())]);
             }
             // A root against a file: all of the one is gone, the other has come.
             (Place::Node { node, .. }, Place::Root { tree }) if !node.is_directory() => {
-                diff.start = Some([Some(node.clone()), None]);
+                diff.start = Some([Some(node.as_ref().clone()), None]);
                 diff.pending = Some([None, Some(*tree)]);
             }
             (Place::Root { tree }, Place::Node { node, .. }) if !node.is_directory() => {
-                diff.start = Some([None, Some(node.clone())]);
+                diff.start = Some([None, Some(node.as_ref().clone())]);
                 diff.pending = Some([Some(*tree), None]);
             }
             _ if old.tree() == new.tree() => {}

@@ -18,7 +18,7 @@ impl<'a, 'r> Listing<'a, 'r> {
         let walk = place.tree().map(|tree| TreeWalk::new(reader, tree, place.path()));
         let single = match place {
             Place::Node { path, node } if walk.is_none() => {
-                Some(Entry { path: path.clone(), node: node.clone() })
+                Some(Entry { path: path.clone(), node: node.as_ref().clone() })
             }
             _ => None,
         };

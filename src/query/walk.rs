@@ -20,7 +20,7 @@ pub enum Place {
         /// Whole path: each component with a slash before it.
         path: Vec<u8>,
         /// The node.
-        node: Node,
+        node: Box<Node>,
     },
 }
 
@@ -65,7 +65,7 @@ pub fn resolve(reader: &ChunkReader<'_>, root: &ChunkId, path: Option<&[u8]>) ->
         };
         let found = TreeCursor::new(reader, &tree).and_then(|mut cursor| cursor.seek(name));
         match found.map_err(|error| QueryError::at(place.path(), error))? {
-            Some(node) => place = Place::Node { path: joined(place.path(), name), node },
+            Some(node) => place = Place::Node { path: joined(place.path(), name), node: node.into() },
             None => return Err(QueryError::NotFound { path: wanted.to_vec() }),
         }
     }

@@ -4,6 +4,8 @@
 //! slow store slows the source instead of filling memory. Whatever was put is remembered locally at once and named by an
 //! index object from time to time, so an interrupted run loses nothing that arrived.
 
+mod moved;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

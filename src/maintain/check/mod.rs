@@ -12,6 +12,7 @@ mod subset;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::maintain) use data::directory_of;
 pub use report::{CheckReport, Finding, Severity};
 
 use crate::backend::ObjectKind;
@@ -75,8 +76,7 @@ fn check_once(repository: &Repository, options: &CheckOptions) -> Result<(CheckR
     let mut known = packs::check_packs(repository, &named, &mut report)?;
     let chosen = subset::choose(repository, &known, options.read_data)?;
     data::read_packs(repository, &chosen, &mut known, &mut report)?;
-    let options =
-        MarkOptions { damaged: Some(&known.damaged), refuse_losses: false, check_links: true };
+    let options = MarkOptions { damaged: Some(&known.damaged), refuse_losses: false, check_links: true };
     let marked = mark(repository, &snapshots, &options)?;
     report.walked = marked.stats;
     let misses = marked.losses.missing > 0 || known.misses;

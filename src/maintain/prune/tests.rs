@@ -1,0 +1,5 @@
+//! Laws of prune, on a store in memory with a clock set by hand.
+
+mod crash;
+mod laws;
+pub(crate) mod world;
