@@ -84,7 +84,7 @@ pub(crate) fn store_file(repository: &Arc<Repository>, name: &str, data: &[u8]) 
     let mut list = ListWriter::new();
     for piece in data.chunks(CHUNK_BYTES) {
         let id = repository.keys().data_id(piece);
-        writer.add_data(id, Bytes::copy_from_slice(piece), Sealing::Stored).unwrap();
+        writer.add_data(id, piece, Sealing::Stored).unwrap();
         let length_bytes = u32::try_from(piece.len()).unwrap();
         list.push(ChunkRef { id, length_bytes }, &mut writer).unwrap();
     }

@@ -186,7 +186,7 @@ fn a_damaged_chunk_with_another_copy_costs_nothing() {
     let mut writer = crate::repository::ChunkWriter::new(sample.repository.clone(), false).unwrap();
     let reader = crate::repository::ChunkReader::new(&sample.repository);
     for id in sample.repository.index().pack_blocks(&pack.id).unwrap().iter().flat_map(|block| &block.ids) {
-        writer.add_again(Content::Data, *id, reader.read(Content::Data, id).unwrap()).unwrap();
+        writer.add_again(Content::Data, *id, &reader.read(Content::Data, id).unwrap()).unwrap();
     }
     writer.finish().unwrap();
     let key = ObjectKey::pack(&pack.id);
