@@ -3,7 +3,9 @@
 pub mod backup;
 pub mod check;
 pub mod completions;
+pub mod copy;
 pub mod diff;
+pub mod dump;
 pub mod entry;
 pub mod find;
 pub mod forget;
@@ -14,10 +16,13 @@ pub mod key;
 pub mod keyfile;
 pub mod ls;
 pub mod open;
+pub mod prune;
 pub mod reference;
 pub mod repair;
+pub mod restore;
 pub mod select;
 pub mod snapshots;
+pub mod stats;
 pub mod unlock;
 pub mod version;
 
@@ -36,6 +41,11 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome, CliError> {
         Command::Ls(args) => ls::run(context, args),
         Command::Find(args) => find::run(context, args),
         Command::Diff(args) => diff::run(context, args),
+        Command::Stats(args) => stats::run(context, args),
+        Command::Restore(args) => restore::run(context, args),
+        Command::Dump(args) => dump::run(context, args),
+        Command::Prune(args) => prune::run(context, args),
+        Command::Copy(args) => copy::run(context, args),
         Command::Check(args) => check::run(context, args),
         Command::Repair(command) => repair::run(context, command),
         Command::Forget(args) => forget::run(context, args),
@@ -44,7 +54,6 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome, CliError> {
         Command::Completions(args) => completions::run(context, args),
         Command::Version => version::run(context),
         Command::Reference => reference::run(context),
-        other => Err(CliError::not_in_this_build(other.name())),
     }?;
     context.out.flush()?;
     Ok(outcome)

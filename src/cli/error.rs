@@ -11,9 +11,11 @@ use super::exit::ExitKind;
 use crate::backend::{BackendError, ErrorKind};
 use crate::backup;
 use crate::base::parse::ParseError;
+use crate::maintain::prune::PruneError;
 use crate::query::QueryError;
 use crate::query::select::SelectError;
 use crate::repository;
+use crate::restore::RestoreError;
 use crate::source::{FilterError, SourceError, StreamError};
 
 /// Next step after damage.
@@ -48,11 +50,6 @@ impl CliError {
     /// Returns the error of a run that a signal stopped.
     pub fn interrupted() -> Self {
         Self::new(ExitKind::Interrupted, "interrupted")
-    }
-
-    /// Returns the error of a command that this build does not have.
-    pub fn not_in_this_build(command: &str) -> Self {
-        Self::failed(format!("{command} is not in this build"))
     }
 
     /// Returns the error of a failed write to stdout. A closed pipe counts as success: whoever read it has
@@ -248,6 +245,54 @@ impl From<StreamError> for CliError {
                 Self::failed(message).with_details(lines)
             }
             StreamError::Wait { error, .. } => Self::failed(message).with_source(error),
+            _ => Self::failed(message),
+        }
+    }
+}
+
+impl From<RestoreError> for CliError {
+    fn from(error: RestoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            RestoreError::Repository(error) => error.into(),
+            RestoreError::Output(error) => Self::output(error),
+            RestoreError::Target { source, .. } => {
+                let hint = match source.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        "make space, then run it again: it goes on where it stopped"
+                    }
+                    io::ErrorKind::PermissionDenied => "check the rights of this user on --target",
+                    _ => "check --target",
+                };
+                Self::failed(message).with_source(source).with_hint(hint)
+            }
+            RestoreError::Content { source, .. } => {
+                Self::new(ExitKind::Damaged, message).with_source(source).with_hint(DAMAGE_HINT)
+            }
+            RestoreError::NotInSnapshot { .. } => {
+                Self::failed(message).with_hint("see what is there with: snap ls SNAP")
+            }
+            RestoreError::NotAFile { .. } => {
+                Self::failed(message).with_hint("a folder is written with: snap dump --archive tar")
+            }
+            RestoreError::Options { .. } => Self::usage(message),
+        }
+    }
+}
+
+impl From<PruneError> for CliError {
+    fn from(error: PruneError) -> Self {
+        let message = error.to_string();
+        match error {
+            PruneError::Repository(error) => error.into(),
+            PruneError::DropsAll { .. } => Self::failed(format!("{message}; nothing was dropped"))
+                .with_hint("keep some, or permit it with --allow-empty"),
+            PruneError::UnreadableSnapshot { source, .. } => {
+                Self::new(ExitKind::Damaged, message).with_source(source)
+            }
+            PruneError::DamagedIndex { .. } | PruneError::PackLost { .. } => {
+                Self::new(ExitKind::Damaged, message)
+            }
             _ => Self::failed(message),
         }
     }

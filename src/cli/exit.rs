@@ -91,6 +91,8 @@ pub enum Outcome {
     Partial,
     /// Done, and damage was found; each was named.
     Damaged,
+    /// Done as far as it went: some results could not be written; each was named.
+    Failed,
     /// Done, and a policy is not met.
     PolicyMissed,
 }
@@ -102,6 +104,7 @@ impl Outcome {
             Self::Done => ExitKind::Ok,
             Self::Partial => ExitKind::Partial,
             Self::Damaged => ExitKind::Damaged,
+            Self::Failed => ExitKind::Failed,
             Self::PolicyMissed => ExitKind::PolicyMissed,
         }
     }

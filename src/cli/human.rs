@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::base::Time;
 
-/// Returns a count with a plural word: `1 file`, `2 files`.
+/// Returns a count with a plural word: `1 file`, `2 files`, `3 entries`.
 pub fn count(number: u64, word: &str) -> String {
-    match number {
-        1 => format!("1 {word}"),
-        number => format!("{number} {word}s"),
+    match (number, word.strip_suffix('y')) {
+        (1, _) => format!("1 {word}"),
+        (number, Some(stem)) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{number} {stem}ies"),
+        (number, _) => format!("{number} {word}s"),
     }
 }
 

@@ -32,6 +32,9 @@ pub struct CopyArgs {
     /// Open that repository with a raw key file or a master sheet
     #[arg(long, value_name = "FILE")]
     pub to_key_file: Option<PathBuf>,
+    /// Show what would be copied, and copy nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
     /// Which snapshots.
     #[command(flatten)]
     pub filter: FilterArgs,

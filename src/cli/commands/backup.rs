@@ -115,7 +115,7 @@ fn summary_lines(args: &BackupArgs, done: &BackupOutcome) -> Vec<String> {
             "files: {read_files} new or changed, {} unchanged; {}, {} ({compared})",
             totals.unchanged_files,
             human::count(totals.directories, "folder"),
-            human::count(totals.others, "link or special file"),
+            human::count(totals.others, "other entry"),
         ),
         format!(
             "read {}, new {}, stored {} (ratio {}) in {}",

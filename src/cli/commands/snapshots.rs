@@ -55,7 +55,8 @@ pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<Outcome, CliError>
     Ok(Outcome::Done)
 }
 
-fn title(key: &GroupKey) -> String {
+/// Returns what the snapshots of a group share, for people.
+pub fn title(key: &GroupKey) -> String {
     let list = |paths: &[Vec<u8>]| paths.iter().map(|path| escape_name(path)).collect::<Vec<_>>().join(", ");
     let named = |text: &str| if text.is_empty() { "-".to_owned() } else { escape_name(text.as_bytes()) };
     let parts = [
