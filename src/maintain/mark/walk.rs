@@ -336,7 +336,8 @@ impl<'r> Walk<'r> {
         Ok(chunks.iter().zip(found).map(judge).collect())
     }
 
-    /// Walks a chunk list; recursion ends with its levels. Returns its data chunks when nothing of it is lost.
+    /// Walks a chunk list; recursion ends with its levels. Returns how many data chunks it has, unless some
+    /// are lost.
     fn list(
         &mut self,
         id: &ChunkId,
