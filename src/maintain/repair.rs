@@ -68,8 +68,8 @@ struct OldEntry {
 
 /// Reads the directory of every pack and writes the index anew.
 ///
-/// New index objects are stored before any old one is deleted, and the local index forgets the old ones first, so that an
-/// interruption at any point leaves a whole index. Packs are never deleted.
+/// New index objects are stored before any old one is deleted, and the local index forgets the old ones
+/// first, so that an interruption at any point leaves a whole index. Packs are never deleted.
 pub fn repair_index(
     repository: &Arc<Repository>,
     options: &RepairIndexOptions,

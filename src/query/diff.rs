@@ -149,8 +149,8 @@ type Pair<T> = [Option<T>; 2];
 /// Compares two trees in lockstep, in the order of a walk; equal subtrees are not read.
 ///
 /// An iterator over the differences; [`Self::totals`] says at the end what they sum up to. Damage
-/// ([`QueryError::is_damage`]) costs what it names, and the comparison goes on behind it; any other error ends
-/// it.
+/// ([`QueryError::is_damage`]) costs what it names, and the comparison goes on behind it; any other error
+/// ends it.
 #[derive(Debug)]
 pub struct Diff<'a, 'r> {
     reader: &'a ChunkReader<'r>,
@@ -166,8 +166,9 @@ pub struct Diff<'a, 'r> {
 }
 
 impl<'a, 'r> Diff<'a, 'r> {
-    /// Compares `old` with `new` (from [`super::walk::resolve`]): what is below two directories, or two entries
-    /// themselves. `with_metadata`: entries of which only metadata differ are shown, not only counted.
+    /// Compares `old` with `new` (from [`super::walk::resolve`]): what is below two directories, or two
+    /// entries themselves. `with_metadata`: entries of which only metadata differ are shown, not only
+    /// counted.
     pub fn new(reader: &'a ChunkReader<'r>, old: &Place, new: &Place, with_metadata: bool) -> Self {
         let mut diff = Self {
             reader,

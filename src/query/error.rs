@@ -19,8 +19,8 @@ pub enum QueryError {
         /// The part of the path that is no directory, raw bytes.
         path: Vec<u8>,
     },
-    /// The tree of a directory, or the chunk list of a file, is damaged. What is beside it may be whole: a walk
-    /// goes on there.
+    /// The tree of a directory, or the chunk list of a file, is damaged. What is beside it may be whole: a
+    /// walk goes on there.
     #[error("cannot read {}", escape_name(.path))]
     Unreadable {
         /// Whole path, raw bytes.

@@ -2,8 +2,8 @@
 //! hold.
 //!
 //! Everything here answers in typed values and prints nothing. Memory is bounded whatever a snapshot holds: a
-//! walk keeps the leaf that it reads of a few directories, and sets of chunks are bitmaps over the ordinals of
-//! the local index.
+//! walk keeps the leaf that it reads of a few directories, and sets of chunks are bitmaps over the ordinals
+//! of the local index.
 
 pub mod diff;
 pub mod find;

@@ -95,8 +95,8 @@ pub struct ChunkStats {
     pub chunks: u64,
     /// Their plaintext.
     pub raw_bytes: u64,
-    /// Their share of the stored blocks that hold them, by length: a block that is needed whole counts whole.
-    /// What is stored around blocks (pack heads, directories, index) is not in it.
+    /// Their share of the stored blocks that hold them, by length: a block that is needed whole counts
+    /// whole. What is stored around blocks (pack heads, directories, index) is not in it.
     pub stored_bytes: u64,
 }
 
@@ -220,8 +220,8 @@ fn share(location: &ChunkLocation) -> u128 {
     (part << SHARE_BITS) / u128::from(location.block.raw_bytes.max(1))
 }
 
-/// Counts trees and the chunks that they need, each chunk once. Takes three bits for each chunk that the index
-/// knows.
+/// Counts trees and the chunks that they need, each chunk once. Takes three bits for each chunk that the
+/// index knows.
 #[derive(Debug)]
 struct Counter<'a, 'r> {
     reader: &'a ChunkReader<'r>,

@@ -50,8 +50,8 @@ pub(super) fn tree_of(node: &Node) -> Option<ChunkId> {
     }
 }
 
-/// Returns what `path` names in the snapshot with the root tree `root`. No path, and `/`, name the root; slashes
-/// at the start, at the end and in a row do not matter.
+/// Returns what `path` names in the snapshot with the root tree `root`. No path, and `/`, name the root;
+/// slashes at the start, at the end and in a row do not matter.
 ///
 /// # Errors
 /// [`QueryError::NotFound`] and [`QueryError::NotADirectory`], beside those of the repository.

@@ -217,9 +217,8 @@ fn the_parts_of_a_subset_are_together_every_pack_and_each_once() {
             );
         }
         found.sort();
-        let read: BTreeSet<&String> = found.iter().collect();
-        let expected: BTreeSet<String> = packs.iter().map(ToString::to_string).collect();
-        assert!(expected.iter().all(|pack| read.contains(pack)), "of {of}");
+        let expected: Vec<String> = packs.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "of {of}");
     }
 }
 
@@ -240,7 +239,7 @@ fn a_size_reads_what_was_not_read_longest_until_all_was_read() {
 fn a_store_that_does_not_answer_is_an_error_and_not_a_finding() {
     let sample = sample();
     let mut failures = 0;
-    for call in 0..200 {
+    for call in (0..90).step_by(4) {
         let verbs = [Verb::Get, Verb::GetRange, Verb::List];
         let plan = FaultPlan::one(1, call, &verbs, FaultEffect::FailForever);
         let faulty: Arc<dyn Backend> = Arc::new(FaultyBackend::new(Arc::new(sample.backend.clone()), plan));
@@ -261,13 +260,13 @@ fn a_store_that_does_not_answer_is_an_error_and_not_a_finding() {
 #[test]
 fn a_short_listing_of_packs_is_no_damage() {
     let sample = sample();
-    let first = sample.backend.list(ObjectKind::Pack).unwrap().remove(0);
-    check(&sample.repository, &STRUCTURE).unwrap();
     let mut warned = 0;
     for call in 0..12 {
         let plan = FaultPlan::one(call, call, &[Verb::List], FaultEffect::IncompleteList);
         let faulty: Arc<dyn Backend> = Arc::new(FaultyBackend::new(Arc::new(sample.backend.clone()), plan));
-        let repository = reopen(faulty, 3);
+        let secret = crate::repository::OpenSecret::KeyFile(secret());
+        let opened = Repository::open_without_sync(environment(faulty, 3), &secret);
+        let Ok(repository) = opened else { continue };
         let Ok(report) = check(&repository, &STRUCTURE) else { continue };
         let listed = report.findings.iter().filter(|f| f.what.contains("did not list")).count();
         warned += listed;
@@ -275,7 +274,7 @@ fn a_short_listing_of_packs_is_no_damage() {
             assert!(!report.is_damaged(), "{:?}", report.findings);
         }
     }
-    assert!(warned > 0, "{first:?}");
+    assert!(warned > 0);
 }
 
 #[test]

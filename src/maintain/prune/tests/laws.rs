@@ -118,7 +118,9 @@ fn a_planned_pack_that_a_snapshot_needs_again_is_rescued() {
 fn a_dry_run_changes_nothing_and_foretells_what_is_done() {
     let world = World::new(5);
     let dice = Dice::new(5);
-    (0..4).for_each(|_| drop(world.backup(&dice.files())));
+    for _ in 0..4 {
+        world.backup(&dice.files());
+    }
     let policy = RetentionPolicy { last: Some(Keep::N(2)), ..RetentionPolicy::default() };
     let store = Arc::new(RecordBackend::new(Arc::new(world.store.clone())));
     let dry = PruneOptions { dry_run: true, policy: policy.clone(), ..options(0) };
