@@ -96,7 +96,7 @@ impl Archive<'_> {
             }
             _ => {}
         }
-        self.stats.left_out += add_records(node, &mut records);
+        self.stats.left_out += add_records(node, first.is_none(), &mut records);
         header.set_cksum();
         let records = records.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
         self.builder.append_pax_extensions(records).map_err(RestoreError::Output)?;
@@ -215,7 +215,7 @@ fn header_of(node: &Node) -> Header {
 }
 
 /// Adds the pax records of what the header cannot hold. Returns how many attributes have no record.
-fn add_records(node: &Node, records: &mut Vec<(String, Vec<u8>)>) -> u64 {
+fn add_records(node: &Node, has_content: bool, records: &mut Vec<(String, Vec<u8>)>) -> u64 {
     let mut left_out = 0;
     let time = node.mtime;
     if time.nanoseconds != 0 || time.seconds < 0 || time.seconds.unsigned_abs() > HEADER_SIZE_MAX_BYTES {
@@ -226,7 +226,7 @@ fn add_records(node: &Node, records: &mut Vec<(String, Vec<u8>)>) -> u64 {
             records.push((key.to_owned(), number.to_string().into_bytes()));
         }
     }
-    if node.size_bytes() > HEADER_SIZE_MAX_BYTES {
+    if has_content && node.size_bytes() > HEADER_SIZE_MAX_BYTES {
         records.push(("size".to_owned(), node.size_bytes().to_string().into_bytes()));
     }
     for (name, value) in &node.xattrs {
