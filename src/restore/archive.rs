@@ -38,7 +38,8 @@ struct Archive<'a> {
 /// Sockets are left out. The archive restores with GNU tar: `tar --xattrs -xp`.
 ///
 /// # Errors
-/// [`RestoreError::Output`] when `out` fails; [`RestoreError::Content`] when a chunk is damaged: the archive ends there.
+/// [`RestoreError::Output`] when `out` fails; [`RestoreError::Content`] when a chunk is damaged: the archive
+/// ends there.
 pub fn dump_tar(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
@@ -120,7 +121,8 @@ impl Archive<'_> {
         Ok(())
     }
 
-    /// Returns the first name of the hard-link group of `node`, if this is a further one with the same content.
+    /// Returns the first name of the hard-link group of `node`, if this is a further one with the same
+    /// content.
     fn first_name_of(&mut self, path: &[u8], node: &Node) -> Option<Vec<u8>> {
         let NodeKind::File { size_bytes, content, .. } = &node.kind else { return None };
         let key = (node.link_device?, node.inode);
