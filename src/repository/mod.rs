@@ -9,6 +9,8 @@ mod lists;
 mod objects;
 mod open;
 mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 mod trees;
 mod uploader;
 mod writer;

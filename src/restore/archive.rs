@@ -38,7 +38,8 @@ struct Archive<'a> {
 /// Sockets are left out. The archive restores with GNU tar: `tar --xattrs -xp`.
 ///
 /// # Errors
-/// [`RestoreError::Output`] when `out` fails; [`RestoreError::Content`] when a chunk is damaged: the archive ends there.
+/// [`RestoreError::Output`] when `out` fails; [`RestoreError::Content`] when a chunk is damaged: the archive
+/// ends there.
 pub fn dump_tar(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
@@ -96,7 +97,7 @@ impl Archive<'_> {
             }
             _ => {}
         }
-        self.stats.left_out += add_records(node, &mut records);
+        self.stats.left_out += add_records(node, first.is_none(), &mut records);
         header.set_cksum();
         let records = records.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
         self.builder.append_pax_extensions(records).map_err(RestoreError::Output)?;
@@ -120,7 +121,8 @@ impl Archive<'_> {
         Ok(())
     }
 
-    /// Returns the first name of the hard-link group of `node`, if this is a further one with the same content.
+    /// Returns the first name of the hard-link group of `node`, if this is a further one with the same
+    /// content.
     fn first_name_of(&mut self, path: &[u8], node: &Node) -> Option<Vec<u8>> {
         let NodeKind::File { size_bytes, content, .. } = &node.kind else { return None };
         let key = (node.link_device?, node.inode);
@@ -215,7 +217,7 @@ fn header_of(node: &Node) -> Header {
 }
 
 /// Adds the pax records of what the header cannot hold. Returns how many attributes have no record.
-fn add_records(node: &Node, records: &mut Vec<(String, Vec<u8>)>) -> u64 {
+fn add_records(node: &Node, has_content: bool, records: &mut Vec<(String, Vec<u8>)>) -> u64 {
     let mut left_out = 0;
     let time = node.mtime;
     if time.nanoseconds != 0 || time.seconds < 0 || time.seconds.unsigned_abs() > HEADER_SIZE_MAX_BYTES {
@@ -226,7 +228,7 @@ fn add_records(node: &Node, records: &mut Vec<(String, Vec<u8>)>) -> u64 {
             records.push((key.to_owned(), number.to_string().into_bytes()));
         }
     }
-    if node.size_bytes() > HEADER_SIZE_MAX_BYTES {
+    if has_content && node.size_bytes() > HEADER_SIZE_MAX_BYTES {
         records.push(("size".to_owned(), node.size_bytes().to_string().into_bytes()));
     }
     for (name, value) in &node.xattrs {

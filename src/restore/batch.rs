@@ -1,5 +1,5 @@
-//! One round: references to chunks of many files are gathered, what the target has already is taken from there, the rest is
-//! fetched once however many files need it.
+//! One round: references to chunks of many files are gathered, what the target has already is taken from
+//! there, the rest is fetched once however many files need it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,11 +13,16 @@ use super::RestoreError;
 use super::fetch::{Sink, fetch};
 use super::files::{FileJob, Way, open_existing};
 use super::run::Run;
+use super::walk::attribute_bytes;
 use crate::base::ChunkId;
 use crate::format::node::{ChunkRef, NodeKind};
 use crate::format::wire::length;
 use crate::repository::{Error, ListReader};
 
+/// Files of one round.
+const JOBS_MAX: usize = 1 << 16;
+/// Paths and attributes of the files of one round.
+const METADATA_MAX_BYTES: usize = 16 << 20;
 /// References that one task compares with an existing file.
 const COMPARE_COUNT: usize = 32;
 
@@ -36,6 +41,7 @@ pub(super) struct Batch<'r, 'a> {
     references: Vec<Reference>,
     jobs: Vec<Arc<FileJob>>,
     content_bytes: u64,
+    metadata_bytes: usize,
     total_files: u64,
     total_bytes: u64,
 }
@@ -47,6 +53,7 @@ impl<'r, 'a> Batch<'r, 'a> {
             references: Vec::new(),
             jobs: Vec::new(),
             content_bytes: 0,
+            metadata_bytes: 0,
             total_files: 0,
             total_bytes: 0,
         }
@@ -95,6 +102,7 @@ impl<'r, 'a> Batch<'r, 'a> {
     }
 
     fn enrol(&mut self, job: &Arc<FileJob>) -> u32 {
+        self.metadata_bytes += job.path.len() + attribute_bytes(&job.node);
         self.jobs.push(job.clone());
         u32::try_from(self.jobs.len() - 1).unwrap_or(u32::MAX)
     }
@@ -108,7 +116,8 @@ impl<'r, 'a> Batch<'r, 'a> {
     fn is_full(&self) -> bool {
         let limits = &self.run.options.batch;
         self.references.len() >= limits.references
-            || self.jobs.len() >= limits.references
+            || self.jobs.len() >= limits.references.min(JOBS_MAX)
+            || self.metadata_bytes >= METADATA_MAX_BYTES
             || self.content_bytes >= limits.content_bytes
     }
 
@@ -117,6 +126,7 @@ impl<'r, 'a> Batch<'r, 'a> {
         let jobs = std::mem::take(&mut self.jobs);
         let references = std::mem::take(&mut self.references);
         self.content_bytes = 0;
+        self.metadata_bytes = 0;
         self.run.repository().progress().totals(self.total_files, self.total_bytes);
         let outcome = run_round(self.run, &jobs, references);
         if outcome.is_err() {

@@ -24,8 +24,8 @@ fn is_covered(sources: &[Vec<u8>], path: &[u8]) -> bool {
 
 /// Deletes the extra entries of the restored directory at `path`, whose node is `node`.
 ///
-/// What the selection leaves out stays, and so does all that is beside the sources of the snapshot: of the directories above a
-/// source it holds only the way to it.
+/// What the selection leaves out stays, and so does all that is beside the sources of the snapshot: of the
+/// directories above a source it holds only the way to it.
 pub(super) fn delete_extra(
     run: &Run<'_>,
     selection: Selection<'_>,

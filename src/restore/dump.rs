@@ -15,7 +15,8 @@ use crate::repository::{ChunkReader, Repository};
 /// Writes the regular file at `path` to `out`. Blocks are fetched and decoded ahead, within a bound.
 ///
 /// # Errors
-/// [`RestoreError::Output`] when `out` fails; [`RestoreError::Content`] when a chunk is damaged: all before it was written.
+/// [`RestoreError::Output`] when `out` fails; [`RestoreError::Content`] when a chunk is damaged: all before
+/// it was written.
 pub fn dump(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,

@@ -3,8 +3,8 @@
 //! ```text
 //! ids → index → blocks, by pack and offset → ranges → I/O threads → open, decode, re-hash (rayon) → sink
 //! ```
-//! What is in flight is bounded by bytes: an I/O thread waits for room before it asks, and the room is given back when the last
-//! block of its range is done.
+//! What is in flight is bounded by bytes: an I/O thread waits for room before it asks, and the room is given
+//! back when the last block of its range is done.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -33,7 +33,8 @@ const LOOKUP_COUNT_MAX: usize = 1 << 16;
 
 /// Takes chunks, from many threads, in no order.
 pub(super) trait Sink: Sync {
-    /// The chunk of the `wanted`-th id, checked against it. May come again for the same id only after an error.
+    /// The chunk of the `wanted`-th id, checked against it. May come again for the same id only after an
+    /// error.
     fn chunk(&self, wanted: usize, plain: &[u8]) -> Result<(), RestoreError>;
     /// No whole copy of that chunk is to be had.
     fn missing(&self, wanted: usize, error: &Error) -> Result<(), RestoreError>;
@@ -133,7 +134,8 @@ pub(super) fn fetch(reader: &ChunkReader<'_>, ids: &[ChunkId], sink: &dyn Sink) 
     }
 }
 
-/// Finds the blocks that hold `ids`: packs in the order in which `ids` need them first, offsets ascending within.
+/// Finds the blocks that hold `ids`: packs in the order in which `ids` need them first, offsets ascending
+/// within.
 fn locate(
     repository: &Repository,
     ids: &[ChunkId],

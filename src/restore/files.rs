@@ -267,7 +267,8 @@ impl<'a> FileWriter<'a> {
         }
     }
 
-    /// Lets go of a file when the run ends early: what has its own name stays, for the next run to go on with.
+    /// Lets go of a file when the run ends early: what has its own name stays, for the next run to go on
+    /// with.
     pub(super) fn abandon(&self, job: &FileJob) {
         self.lock().remove(job.ordinal);
         if matches!(job.way, Way::Temporary(_)) {

@@ -1,13 +1,14 @@
 //! Snapshot → files, tar or stdout.
 //!
 //! ```text
-//! walk 1   directories, and files in rounds:   references → what the target has → packs → decode → write → finish
+//! walk 1   directories, and files in rounds:   references → what the target has → packs → write → finish
 //! walk 2   further names, special files, symlinks; on leaving a directory: deletions, its metadata
 //! walk 3   (verify) read again, compare
 //! ```
-//! Every chunk is compared with its id before it is written. Damage costs the files that need the damaged chunks, each of which is named,
-//! and nothing else. Below the target no symlink is ever followed. Memory is bounded by [`BatchLimits`] and the bytes in flight, not by the
-//! snapshot, except for one bit an entry and the names of up to a million hard-link groups.
+//! Every chunk is compared with its id before it is written. Damage costs the files that need the damaged
+//! chunks, each of which is named, and nothing else. Below the target no symlink is ever followed. Memory is
+//! bounded by [`BatchLimits`] and the bytes in flight, not by the snapshot, except for one bit an entry and
+//! the names of up to a million hard-link groups.
 
 mod accounts;
 mod archive;
@@ -52,13 +53,13 @@ use walk::{Scope, Selection, Start, resolve, walk};
 
 /// Restores a snapshot, or what is at `path` in it, into the target directory.
 ///
-/// What is below a directory at `path` goes right into the target; anything else at `path` becomes an entry of the
-/// target. Without `path` the whole paths are made below the target.
+/// What is below a directory at `path` goes right into the target; anything else at `path` becomes an entry
+/// of the target. Without `path` the whole paths are made below the target.
 ///
 /// # Errors
 /// When the repository or the target cannot go on. What concerns single entries is in the result: look at
-/// [`RestoreStats::failed_count`] and [`RestoreStats::damaged`]. A run that stops early leaves files that the next run goes
-/// on with.
+/// [`RestoreStats::failed_count`] and [`RestoreStats::damaged`]. A run that stops early leaves files that the
+/// next run goes on with.
 pub fn restore(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,

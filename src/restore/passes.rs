@@ -1,5 +1,5 @@
-//! The two walks of a restore: directories and files first; then further names, special files, symlinks, deletions, and
-//! the metadata of directories from the deepest up.
+//! The two walks of a restore: directories and files first; then further names, special files, symlinks,
+//! deletions, and the metadata of directories from the deepest up.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -21,7 +21,8 @@ use crate::repository::Error;
 
 /// Hard-link groups kept; files of further groups are restored one by one.
 const GROUPS_KEPT_MAX: usize = 1 << 20;
-/// Directories whose making is remembered, for `Overwrite::Never`; further ones keep the mode they were made with.
+/// Directories whose making is remembered, for `Overwrite::Never`; further ones keep the mode they were made
+/// with.
 const NEW_DIRECTORIES_KEPT_MAX: usize = 1 << 20;
 
 /// The name of a hard-link group that carries the content.
@@ -200,7 +201,8 @@ impl<'r, 'a> LinksPass<'r, 'a> {
         Self { run, carried, selection, prefix, ordinal: 0 }
     }
 
-    /// Makes an entry by `make`, under its own name or in the place of what is there. Returns whether it was made.
+    /// Makes an entry by `make`, under its own name or in the place of what is there. Returns whether it was
+    /// made.
     fn put(
         &self,
         path: &[u8],

@@ -8,12 +8,14 @@ use bytes::Bytes;
 
 use super::RestoreError;
 use super::fetch::{Sink, fetch};
-use super::walk::{Scope, Selection, Visitor, walk};
+use super::walk::{Scope, Selection, Visitor, attribute_bytes, walk};
 use crate::base::ChunkId;
 use crate::format::node::{Node, NodeKind};
+use crate::format::wire::length;
 use crate::repository::{ChunkReader, Error, ListReader};
 
-/// Content of one window. Three are in memory: one being fetched, one waiting, one being written.
+/// Content, paths and attributes of one window. Three are in memory: one being fetched, one waiting, one
+/// being written.
 const WINDOW_MAX_BYTES: u64 = 32 << 20;
 /// Pieces of one window.
 const WINDOW_PIECES_MAX: usize = 1 << 14;
@@ -186,6 +188,7 @@ impl<'a> Producer<'a> {
 
     fn begin(&mut self, path: &[u8], node: &Node) {
         self.current = [self.prefix, b"/", path].concat();
+        self.content_bytes += length(path.len() + attribute_bytes(node));
         self.planned.push(Planned::Entry(path.to_vec(), Box::new(node.clone())));
     }
 

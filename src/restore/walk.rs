@@ -95,6 +95,11 @@ pub(super) trait Visitor {
     fn damaged(&mut self, path: &[u8], error: &Error) -> Result<(), RestoreError>;
 }
 
+/// Returns what the extended attributes of a node take.
+pub(super) fn attribute_bytes(node: &Node) -> usize {
+    node.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
 struct Frame<'a, 'r> {
     cursor: TreeCursor<'a, 'r>,
     node: Option<Box<Node>>,
