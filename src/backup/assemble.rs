@@ -274,13 +274,13 @@ impl Assembler {
     fn unread(&mut self, error: &SourceError) -> Result<(), Error> {
         self.file = None;
         self.totals.unread_sources += 1;
-        let reason = format!("cannot {}: {}", error.action, error.error);
+        let reason = format!("cannot {} it: {}", error.action, error.error);
         self.writer.repository().progress().source_error(&error.path, &reason);
         Ok(())
     }
 
     fn changed(&mut self, path: &[u8], change: &str) {
         self.totals.unread_sources += 1;
-        self.writer.repository().progress().source_error(path, change);
+        self.writer.repository().progress().source_error(path, &format!("it {change}"));
     }
 }

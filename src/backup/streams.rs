@@ -114,7 +114,7 @@ impl StreamReader<'_> {
         head.truncate(read);
         let class = self.class.unwrap_or_else(|| recognise(&input.name, &head, &[]));
         if let Some(hint) = crate::source::compressed_dump_hint(&input.name, &head) {
-            self.repository.progress().warn(&hint);
+            self.repository.progress().warn(hint);
         }
         let mut digest = blake3::Hasher::new();
         let keys = Arc::new(self.repository.keys().clone());

@@ -150,6 +150,9 @@ impl Arguments {
             Command::Dump(dump) if self.globals.json && dump.output.is_none() => {
                 Some("--json needs --output FILE here: stdout carries the file".to_owned())
             }
+            Command::Key(key::KeyCommand::Export(export)) if self.globals.json && export.output.is_none() => {
+                Some("--json needs --output FILE here: a secret is no result for logs".to_owned())
+            }
             _ => None,
         }
     }

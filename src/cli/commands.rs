@@ -1,15 +1,21 @@
 //! One file per command: options in, work of the other rooms, results out.
 
 pub mod backup;
+pub mod check;
 pub mod completions;
+pub mod diff;
+pub mod entry;
+pub mod find;
 pub mod forget;
 pub mod history;
 pub mod init;
 pub mod inputs;
 pub mod key;
 pub mod keyfile;
+pub mod ls;
 pub mod open;
 pub mod reference;
+pub mod repair;
 pub mod select;
 pub mod snapshots;
 pub mod unlock;
@@ -27,6 +33,11 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome, CliError> {
         Command::Init(args) => init::run(context, args),
         Command::Backup(args) => backup::run(context, args),
         Command::Snapshots(args) => snapshots::run(context, args),
+        Command::Ls(args) => ls::run(context, args),
+        Command::Find(args) => find::run(context, args),
+        Command::Diff(args) => diff::run(context, args),
+        Command::Check(args) => check::run(context, args),
+        Command::Repair(command) => repair::run(context, command),
         Command::Forget(args) => forget::run(context, args),
         Command::Key(command) => key::run(context, command),
         Command::Unlock => unlock::run(context),

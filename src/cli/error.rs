@@ -11,9 +11,13 @@ use super::exit::ExitKind;
 use crate::backend::{BackendError, ErrorKind};
 use crate::backup;
 use crate::base::parse::ParseError;
+use crate::query::QueryError;
 use crate::query::select::SelectError;
 use crate::repository;
 use crate::source::{FilterError, SourceError, StreamError};
+
+/// Next step after damage.
+const DAMAGE_HINT: &str = "see what it touches with: snap check --read-data";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -135,7 +139,8 @@ impl From<BackendError> for CliError {
         let message = error.action.clone();
         let mut converted = Self::new(kind, message);
         converted.source = error.source;
-        match hint {
+        // The store may have named the variables itself.
+        match hint.filter(|_| !converted.message.contains("AWS_")) {
             Some(hint) => converted.with_hint(hint),
             None => converted,
         }
@@ -163,9 +168,7 @@ impl From<repository::Error> for CliError {
                     "check --password-file, --password-command or --key-file, and which repository is meant",
                 ),
             ),
-            Error::Damaged { .. } | Error::MissingChunk { .. } => {
-                (ExitKind::Damaged, Some("see what it touches with: snap check --read-data"))
-            }
+            Error::Damaged { .. } | Error::MissingChunk { .. } => (ExitKind::Damaged, Some(DAMAGE_HINT)),
             Error::Newer { .. } => (ExitKind::Failed, Some("use a newer version of snap")),
             Error::Locked { .. } => {
                 (ExitKind::Locked, Some("wait with --lock-wait 30m; if its owner is gone: snap unlock"))
@@ -177,7 +180,12 @@ impl From<repository::Error> for CliError {
             }
             _ => (ExitKind::Failed, None),
         };
-        let message = error.to_string();
+        let message = match error {
+            Error::WrongKey { tried } => {
+                format!("wrong password or key: it opens none of the repository's keys ({tried} tried)")
+            }
+            _ => error.to_string(),
+        };
         let mut converted = Self::new(kind, message);
         converted.source = taken_source(error);
         match hint {
@@ -204,8 +212,11 @@ impl From<backup::Error> for CliError {
             Error::Repository(error) => error.into(),
             Error::Source(error) => error.into(),
             Error::Stream(error) => error.into(),
-            Error::NothingRead { .. } => Self::failed(format!("{error}; no snapshot was made"))
-                .with_hint("check the paths, and the rights of this user"),
+            Error::NothingRead { count } => Self::failed(match count {
+                1 => "the path could not be read; no snapshot was made".to_owned(),
+                count => format!("none of the {count} paths could be read; no snapshot was made"),
+            })
+            .with_hint("check the paths, and the rights of this user"),
             Error::Usage { .. } => Self::usage(error.to_string()),
         }
     }
@@ -245,6 +256,19 @@ impl From<StreamError> for CliError {
 impl From<FilterError> for CliError {
     fn from(error: FilterError) -> Self {
         Self::usage(error.to_string())
+    }
+}
+
+impl From<QueryError> for CliError {
+    fn from(error: QueryError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueryError::Repository(error) => error.into(),
+            QueryError::Unreadable { source, .. } => {
+                Self::new(ExitKind::Damaged, message).with_source(source).with_hint(DAMAGE_HINT)
+            }
+            _ => Self::failed(message).with_hint("see what is there with: snap ls SNAP"),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ const LEVEL: i32 = 3;
 ///
 /// `numbers` allows planes, for data that may be arrays of numbers; texts do not need the attempt.
 pub fn choose(raw: &[u8], numbers: bool) -> Coding {
-    let start = raw.len().saturating_sub(SAMPLE_BYTES) / 2 & !7;
+    let start = (raw.len().saturating_sub(SAMPLE_BYTES) / 2) & !7;
     let sample = &raw[start..raw.len().min(start + SAMPLE_BYTES)];
     let whole = Coding::Whole(PartCoder::Zstd { level: LEVEL });
     let mut best = (coded_size(sample, whole), whole);

@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_top_plane_of_rotated_bf16_is_the_exponent() {
-        let value: u16 = 0b1_0111_1110_000_0101;
+        let value: u16 = 0b1011_1111_0000_0101;
         let parts = split_planes(&value.to_le_bytes(), 2, 1, 0);
         assert_eq!(parts[1], [0b0111_1110]);
         assert_eq!(parts[0], [0b0000_1011]);

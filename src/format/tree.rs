@@ -11,6 +11,8 @@ const LEAF_MIN_BYTES: usize = 16 << 10;
 const LEAF_MAX_BYTES: usize = 256 << 10;
 /// Tag, level and count.
 const HEAD_BYTES: usize = 6;
+/// Encoded size of the smallest node: a pipe or socket with a name of one byte and no names of its owners.
+const NODE_MIN_BYTES: usize = 56;
 
 /// A decoded tree chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl TreeChunk {
             input.finish()?;
             return Ok(Self::Inner { level, children });
         }
-        let count = input.count32(TREE_NODE_COUNT_MAX, 64, "nodes")?;
+        let count = input.count32(TREE_NODE_COUNT_MAX, NODE_MIN_BYTES, "nodes")?;
         let mut nodes: Vec<Node> = Vec::with_capacity(count);
         for _ in 0..count {
             let node = Node::decode(&mut input)?;
@@ -211,6 +213,22 @@ mod tests {
         let chunks = leaves(&[]);
         assert_eq!(chunks.len(), 1);
         assert_eq!(TreeChunk::decode(&chunks[0]).unwrap(), TreeChunk::Leaf(vec![]));
+    }
+
+    #[test]
+    fn a_directory_of_the_smallest_nodes_reads_back() {
+        let smallest = |name: &[u8]| Node {
+            name: name.to_vec(),
+            kind: NodeKind::Socket,
+            user: String::new(),
+            link_device: None,
+            xattrs: Vec::new(),
+            ..node(name)
+        };
+        let nodes: Vec<Node> = (b'a'..=b'z').map(|name| smallest(&[name])).collect();
+        let chunk = leaves(&nodes).remove(0);
+        assert_eq!(chunk.len(), HEAD_BYTES + nodes.len() * NODE_MIN_BYTES);
+        assert_eq!(TreeChunk::decode(&chunk).unwrap(), TreeChunk::Leaf(nodes));
     }
 
     #[test]

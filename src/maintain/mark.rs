@@ -1,8 +1,9 @@
 //! Finding what snapshots need: the set of live chunk copies, and what cannot be restored.
 //!
-//! One walk goes through the trees of all snapshots. A tree or list chunk below which nothing is lost is read once, however
-//! many snapshots share it; one with losses below it is walked for every snapshot, so that each names its own. Memory is bounded
-//! by bitmaps over stored chunks, one path from the root down, and a few caches of fixed size.
+//! One walk goes through the trees of all snapshots. A tree or list chunk below which nothing is lost is read
+//! once, however many snapshots share it; one with losses below it is walked for every snapshot, so that each
+//! names its own. Memory is bounded by bitmaps over stored chunks, one path from the root down, and a few
+//! caches of fixed size.
 
 mod links;
 mod live;
@@ -29,8 +30,8 @@ pub struct MarkOptions<'a> {
     pub damaged: Option<&'a LiveSet>,
     /// Fail at the first loss: for whoever is about to delete.
     pub refuse_losses: bool,
-    /// Check that the names of each hard-link group agree. Directories with hard links are then read for every
-    /// snapshot.
+    /// Check that the names of each hard-link group agree. Directories with hard links are then read for
+    /// every snapshot.
     pub check_links: bool,
 }
 
@@ -54,8 +55,8 @@ pub struct MarkStats {
 /// What snapshots need.
 #[derive(Debug)]
 pub struct Marked {
-    /// Ordinals of the chunk copies that a restore of the snapshots reads, bases included. Of a chunk in several
-    /// packs one copy is live, in a pack that is not pending deletion if there is one.
+    /// Ordinals of the chunk copies that a restore of the snapshots reads, bases included. Of a chunk in
+    /// several packs one copy is live, in a pack that is not pending deletion if there is one.
     pub live: LiveSet,
     /// What cannot be restored.
     pub losses: Losses,
@@ -65,8 +66,8 @@ pub struct Marked {
 
 /// Marks what `snapshots` need.
 ///
-/// The local index must be up to date. Lost chunks are collected, or with [`MarkOptions::refuse_losses`] end the walk with
-/// [`Error::Damaged`]; a store that does not answer always does.
+/// The local index must be up to date. Lost chunks are collected, or with [`MarkOptions::refuse_losses`] end
+/// the walk with [`Error::Damaged`]; a store that does not answer always does.
 pub fn mark(
     repository: &Repository,
     snapshots: &[(SnapshotId, Snapshot)],

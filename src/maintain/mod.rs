@@ -7,6 +7,8 @@ pub mod mark;
 pub mod prune;
 pub mod repair;
 pub mod retention;
+#[cfg(test)]
+mod testing;
 
 use crate::base::SnapshotId;
 use crate::format::snapshot::Snapshot;

@@ -19,8 +19,8 @@ use crate::index::PackRecord;
 impl Repository {
     /// Reads a config, key file, snapshot, plan or lease from the store and decodes it.
     ///
-    /// Fails with [`Error::Damaged`] or [`Error::Newer`] when its bytes are wrong, with the store's error when it
-    /// is gone or cannot be read. Packs and index objects are read elsewhere and always pass.
+    /// Fails with [`Error::Damaged`] or [`Error::Newer`] when its bytes are wrong, with the store's error
+    /// when it is gone or cannot be read. Packs and index objects are read elsewhere and always pass.
     pub fn audit_object(&self, key: &ObjectKey) -> Result<(), Error> {
         let (kind, limit) = match key.kind() {
             ObjectKind::Config => (Kind::Config, CONFIG_PLAIN_MAX_BYTES),

@@ -57,11 +57,14 @@ impl<K: std::hash::Hash + Eq + Clone, V: Clone> Cache<K, V> {
     }
 }
 
+/// Decoded blocks by pack and offset.
+type BlockCache = Cache<(PackId, u32), Arc<Vec<u8>>>;
+
 /// Reads chunks by id, checked against it. May be shared by threads.
 #[derive(Debug)]
 pub struct ChunkReader<'r> {
     repository: &'r Repository,
-    blocks: Mutex<Cache<(PackId, u32), Arc<Vec<u8>>>>,
+    blocks: Mutex<BlockCache>,
     packs: Mutex<Cache<PackId, Bytes>>,
 }
 

@@ -22,7 +22,7 @@ pub use error::{Error, describe};
 pub use keys::KeyInfo;
 pub use lease::LeaseGuard;
 pub use lists::{ListReader, ListWriter};
-pub use objects::{seen_digest, short_name};
+pub use objects::{LoadedSnapshots, seen_digest};
 pub use open::{Environment, IndexPlace, InitOptions, OpenSecret};
 pub(crate) use sync::parallel;
 pub use trees::{DirectoryWriter, TreeCursor, find_path, tree_chunk_ids};

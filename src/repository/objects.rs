@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use super::{Error, Repository};
 use crate::backend::{ErrorKind, ObjectInfo, ObjectKey, ObjectKind};
-use crate::base::id::hex;
 use crate::base::limits::{
     INDEX_PLAIN_MAX_BYTES, LEASE_MAX_BYTES, PLAN_PLAIN_MAX_BYTES, SNAPSHOT_PLAIN_MAX_BYTES,
 };
@@ -15,6 +14,9 @@ use crate::format::plan::Plan;
 use crate::format::sealed::{self, associated_data};
 use crate::format::snapshot::Snapshot;
 use crate::format::{Kind, frame};
+
+/// The snapshots that can be read, oldest first, and the errors of those that cannot.
+pub type LoadedSnapshots = (Vec<(SnapshotId, Snapshot)>, Vec<Error>);
 
 /// What sealing and framing add to a plain body at most.
 pub(crate) const SHELL_BYTES: u64 = 64;
@@ -101,7 +103,7 @@ impl Repository {
     }
 
     /// Returns all snapshots that can be read, oldest first, and the errors of those that cannot.
-    pub fn load_snapshots(&self) -> Result<(Vec<(SnapshotId, Snapshot)>, Vec<Error>), Error> {
+    pub fn load_snapshots(&self) -> Result<LoadedSnapshots, Error> {
         let mut good = Vec::new();
         let mut bad = Vec::new();
         for id in self.snapshot_ids()? {
@@ -203,9 +205,4 @@ pub fn seen_digest(ids: &[SnapshotId]) -> [u8; 32] {
         hasher.update(&id.0);
     }
     *hasher.finalize().as_bytes()
-}
-
-/// Returns a listing entry's id as text for messages.
-pub fn short_name(info: &ObjectInfo) -> String {
-    info.key.id_bytes().map_or_else(|| info.key.to_string(), |id| hex(&id[..4]))
 }

@@ -315,10 +315,9 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
             Content::Data => (0, target),
             Content::Tree => (1, TREE_PACK_BYTES.min(target)),
         };
-        if packs[at].as_ref().is_some_and(|pack| pack.is_full(block.stored.len(), target)) {
-            if let Some(pack) = packs[at].take() {
-                close(pack, &mut uploader);
-            }
+        let is_full = packs[at].as_ref().is_some_and(|pack| pack.is_full(block.stored.len(), target));
+        if let Some(pack) = packs[at].take_if(|_| is_full) {
+            close(pack, &mut uploader);
         }
         packs[at].get_or_insert_with(|| PackWriter::new(content, 0)).push(block);
     }

@@ -3,4 +3,5 @@
 mod backend_conformance;
 mod backend_s3;
 mod support;
+mod tidy;
 mod vectors;

@@ -81,7 +81,7 @@ impl S3Backend {
         let action = match failure.kind {
             ErrorKind::NoBucket => format!("there is no bucket {bucket} at {endpoint}"),
             ErrorKind::Credentials => format!("{endpoint} does not accept the credentials for {bucket}"),
-            ErrorKind::Unreachable => format!("{endpoint} did not let us {verb} {what}"),
+            ErrorKind::Unreachable => format!("cannot {verb} {what} at {endpoint}"),
             ErrorKind::Tls => format!("there is no trusted connection to {endpoint}"),
             ErrorKind::Full => format!("no space is left in {location}"),
             ErrorKind::PermissionDenied => format!("the credentials may not {verb} {what} in {location}"),

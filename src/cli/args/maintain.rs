@@ -27,7 +27,15 @@ pub struct CheckArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum RepairCommand {
     /// Make the index again from the packs
-    Index,
+    Index(RepairIndexArgs),
+}
+
+/// Make the index again from the packs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct RepairIndexArgs {
+    /// Show what would be done, and do nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
 }
 
 /// Print a completion script for a shell.

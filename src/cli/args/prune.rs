@@ -119,15 +119,18 @@ pub struct PruneArgs {
     /// Apply the rules to each group by host, job, paths, tags; '' for one group
     #[arg(long, value_name = "KEYS", default_value = "host,job,paths")]
     pub group_by: GroupBy,
-    /// Wait this long before deleting what is no longer in use, as 24h or 0 (default: the repository's own)
-    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
-    pub grace: Option<Duration>,
+    /// Wait this long before deleting what is no longer in use, so that backups under way are safe
+    #[arg(long, value_name = "DURATION", value_parser = parse_wait, default_value = "48h")]
+    pub grace: Duration,
     /// Leave this much unused data in packs: a share, a size or unlimited
     #[arg(long, value_name = "LIMIT", default_value = "5%")]
     pub max_unused: Allowance,
     /// Rewrite at most this much in this run: a size, a share or unlimited
     #[arg(long, value_name = "LIMIT", default_value = "unlimited")]
     pub max_repack: Allowance,
+    /// Permit that the rules drop every snapshot of a group
+    #[arg(long)]
+    pub allow_empty: bool,
     /// Show what would be done and why, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,

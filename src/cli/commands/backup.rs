@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::select::Snapshots;
-use super::{history, init, inputs, open};
+use super::{history, init, inputs, open, select};
 use crate::backup::{self, BackupOptions, BackupOutcome, ParentChoice};
 use crate::base::SnapshotId;
 use crate::base::parse::{format_duration, format_size};
@@ -37,7 +36,7 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Outcome, CliError> {
     let (outcome, fields, done) = result?;
     if done.totals.unread_sources > 0 {
         context.progress.warn(&format!(
-            "{} could not be read whole, or changed meanwhile; each is named above",
+            "{} could not be read whole, or changed meanwhile",
             human::count(done.totals.unread_sources, "source")
         ));
     }
@@ -69,8 +68,8 @@ fn options(
     let parent = match &args.parent {
         None => ParentChoice::Newest,
         Some(reference) => {
-            let snapshots = Snapshots::load(context, repository)?;
-            ParentChoice::Given(snapshots.one(reference, &SnapshotFilter::default())?)
+            let snapshots = select::load(context, repository)?;
+            ParentChoice::Given(snapshots.find(reference, &SnapshotFilter::default())?.0)
         }
     };
     Ok(BackupOptions {
@@ -104,7 +103,7 @@ fn summary_lines(args: &BackupArgs, done: &BackupOutcome) -> Vec<String> {
     let read_files = totals.files.saturating_sub(totals.unchanged_files);
     let compared = match done.parent {
         Some(parent) => format!("compared with {}", parent.short()),
-        None => "nothing to compare with".to_owned(),
+        None => "no earlier snapshot to compare with".to_owned(),
     };
     let ended = match done.snapshot {
         Some(id) => format!("snapshot {} saved", id.short()),
@@ -116,7 +115,7 @@ fn summary_lines(args: &BackupArgs, done: &BackupOutcome) -> Vec<String> {
             "files: {read_files} new or changed, {} unchanged; {}, {} ({compared})",
             totals.unchanged_files,
             human::count(totals.directories, "folder"),
-            human::count(totals.others, "other"),
+            human::count(totals.others, "link or special file"),
         ),
         format!(
             "read {}, new {}, stored {} (ratio {}) in {}",

@@ -3,9 +3,8 @@
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::open;
-use super::select::Snapshots;
 use super::snapshots::fields;
+use super::{open, select};
 use crate::base::escape::escape_name;
 use crate::base::parse::format_time;
 use crate::cli::args::prune::ForgetArgs;
@@ -13,14 +12,16 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Outcome;
 use crate::cli::human;
-use crate::query::select::SnapshotFilter;
+use crate::query::select::{SnapshotFilter, SnapshotSummary};
 
 /// Drops snapshots by id.
 pub fn run(context: &Context, args: &ForgetArgs) -> Result<Outcome, CliError> {
     let (repository, _) = open::repository_unsynced(context)?;
-    let snapshots = Snapshots::load(context, &repository)?;
+    let snapshots = select::load(context, &repository)?;
     // All names are resolved before the first one goes, so that `latest latest~1` means what it says.
-    let chosen = snapshots.several(&args.snapshots, &SnapshotFilter::default())?;
+    let chosen = snapshots.choose(&args.snapshots, &SnapshotFilter::default())?;
+    let chosen: Vec<SnapshotSummary> =
+        chosen.into_iter().map(|(id, snapshot)| SnapshotSummary::new(id, snapshot)).collect();
     let zone = TimeZone::system();
     for snapshot in &chosen {
         context.check_stop()?;

@@ -42,10 +42,10 @@ fn walk(args: &BackupArgs, mut paths: Vec<PathBuf>) -> Result<WalkOptions, CliEr
         return Err(CliError::usage("stdin (-) can be read only once"));
     }
     for list in &args.files_from {
-        paths.extend(read(list, "list of paths", |reader| files_from(reader))?);
+        paths.extend(read(list, "list of paths", files_from)?);
     }
     for list in &args.files_from_raw {
-        paths.extend(read(list, "list of paths", |reader| files_from_raw(reader))?);
+        paths.extend(read(list, "list of paths", files_from_raw)?);
     }
     if paths.is_empty() {
         return Err(CliError::usage("nothing to back up: the lists of paths are empty"));

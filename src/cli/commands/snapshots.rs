@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::open;
-use super::select::Snapshots;
+use super::{open, select};
 use crate::base::SnapshotId;
 use crate::base::escape::escape_name;
 use crate::base::parse::{format_size, format_time};
@@ -22,8 +21,10 @@ use crate::query::select::SnapshotSummary;
 /// Lists snapshots.
 pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<Outcome, CliError> {
     let (repository, _) = open::repository_unsynced(context)?;
-    let snapshots = Snapshots::load(context, &repository)?;
-    let chosen = snapshots.several(&args.snapshots, &args.filter.filter())?;
+    let snapshots = select::load(context, &repository)?;
+    let chosen = snapshots.choose(&args.snapshots, &args.filter.filter())?;
+    let chosen: Vec<SnapshotSummary> =
+        chosen.into_iter().map(|(id, snapshot)| SnapshotSummary::new(id, snapshot)).collect();
     let by_id: BTreeMap<SnapshotId, &SnapshotSummary> = chosen.iter().map(|one| (one.id, one)).collect();
     let items: Vec<RetentionItem> = chosen.iter().map(RetentionItem::from).collect();
     let one_group = GroupBy { host: false, job: false, paths: false, tags: false };

@@ -48,7 +48,7 @@ pub(super) fn plain_message(message: Message<'_>) -> String {
     match message {
         Message::Warning(text) => format!("snap: warning: {}", one_line(text)),
         Message::SourceError(path, reason) => {
-            format!("snap: cannot read {}: {}", escape_name(path), one_line(reason))
+            format!("snap: warning: {}: {}", escape_name(path), one_line(reason))
         }
     }
 }

@@ -24,6 +24,9 @@ const IN_FLIGHT_MAX_BYTES: u64 = 192 << 20;
 /// Blocks of one pack named in its finding.
 const BLOCKS_NAMED_MAX: usize = 4;
 
+/// What is wrong with a block, and the ordinals of its chunks that are lost: first and count.
+type BlockVerdict = (Option<String>, Vec<(u64, u64)>);
+
 /// Bytes that may be held.
 #[derive(Debug)]
 struct Budget {
@@ -218,8 +221,8 @@ impl Readers<'_> {
         Ok(outcome)
     }
 
-    /// Finds out whether the directory of a damaged pack is whole. When it is not and no index object has a copy, hosts
-    /// that do not know it find no chunk of the pack.
+    /// Finds out whether the directory of a damaged pack is whole. When it is not and no index object has a
+    /// copy, hosts that do not know it find no chunk of the pack.
     fn judge_directory(&self, pack: &PackInfo, outcome: &mut Outcome) -> Result<(), Error> {
         let (backend, keys) = (self.repository.backend().as_ref(), self.repository.keys());
         let (size_bytes, told) = (u64::from(pack.size_bytes), Some(pack.directory_bytes));
@@ -236,13 +239,14 @@ impl Readers<'_> {
         }
     }
 
-    /// Opens, decodes and re-hashes one block. Returns what is wrong and the ordinals of chunks that are lost.
+    /// Opens, decodes and re-hashes one block. Returns what is wrong and the ordinals of chunks that are
+    /// lost.
     fn verify_block(
         &self,
         block: &BlockInfo,
         entry: &DirectoryBlock,
         pack: &[u8],
-    ) -> Result<(Option<String>, Vec<(u64, u64)>), Error> {
+    ) -> Result<BlockVerdict, Error> {
         let location = &block.location;
         let whole = (location.first_ordinal, u64::try_from(block.ids.len()).unwrap_or(u64::MAX));
         let start = usize::try_from(location.offset).unwrap_or(usize::MAX);
@@ -281,14 +285,13 @@ impl Readers<'_> {
 fn mismatches(keys: &KeyRing, content: Content, block: &BlockInfo, raw: &[u8]) -> Vec<(u64, u64)> {
     let mut lost = Vec::new();
     let mut rest = raw;
-    let mut ordinal = block.location.first_ordinal;
-    for (id, length_bytes) in block.ids.iter().zip(&block.lengths) {
+    let chunks = block.ids.iter().zip(&block.lengths);
+    for (ordinal, (id, length_bytes)) in (block.location.first_ordinal..).zip(chunks) {
         let length = usize::try_from(*length_bytes).unwrap_or(usize::MAX).min(rest.len());
         let (plain, after) = rest.split_at(length);
         if chunk_id(keys, content, plain) != *id {
             lost.push((ordinal, 1));
         }
-        ordinal += 1;
         rest = after;
     }
     lost

@@ -1,8 +1,8 @@
 //! Check: whether every snapshot can be restored.
 //!
-//! Structure first: every small object opens, every pack that the index names is there in its size. Then, if asked for, every
-//! byte of packs. Then one walk through all snapshots, which follows every chunk of every file to a stored copy that is not
-//! known to be damaged, and so names the paths that damage costs.
+//! Structure first: every small object opens, every pack that the index names is there in its size. Then, if
+//! asked for, every byte of packs. Then one walk through all snapshots, which follows every chunk of every
+//! file to a stored copy that is not known to be damaged, and so names the paths that damage costs.
 
 mod data;
 mod objects;
@@ -12,6 +12,7 @@ mod subset;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::maintain) use data::directory_of;
 pub use report::{CheckReport, Finding, Severity};
 
 use crate::backend::ObjectKind;
@@ -45,8 +46,8 @@ pub struct CheckOptions {
 
 /// Checks the repository. Damage is reported, never repaired; a store that does not answer is an error.
 ///
-/// Brings the local index up to date itself, so a repository opened without that can be checked too. What was read whole, and
-/// whether it was good, is remembered in the local index.
+/// Brings the local index up to date itself, so a repository opened without that can be checked too. What was
+/// read whole, and whether it was good, is remembered in the local index.
 pub fn check(repository: &Repository, options: &CheckOptions) -> Result<CheckReport, Error> {
     let mut attempt = 1;
     loop {
@@ -75,8 +76,7 @@ fn check_once(repository: &Repository, options: &CheckOptions) -> Result<(CheckR
     let mut known = packs::check_packs(repository, &named, &mut report)?;
     let chosen = subset::choose(repository, &known, options.read_data)?;
     data::read_packs(repository, &chosen, &mut known, &mut report)?;
-    let options =
-        MarkOptions { damaged: Some(&known.damaged), refuse_losses: false, check_links: true };
+    let options = MarkOptions { damaged: Some(&known.damaged), refuse_losses: false, check_links: true };
     let marked = mark(repository, &snapshots, &options)?;
     report.walked = marked.stats;
     let misses = marked.losses.missing > 0 || known.misses;
@@ -85,7 +85,8 @@ fn check_once(repository: &Repository, options: &CheckOptions) -> Result<(CheckR
     Ok((report, misses))
 }
 
-/// Brings the local index up to date. Damage of plans and disagreement of index objects is reported elsewhere or here.
+/// Brings the local index up to date. Damage of plans and disagreement of index objects is reported elsewhere
+/// or here.
 fn sync(repository: &Repository, report: &mut CheckReport) -> Result<(), Error> {
     match repository.sync_index() {
         Ok(()) => Ok(()),

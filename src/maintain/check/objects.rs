@@ -14,11 +14,13 @@ pub(super) fn check_objects(
     repository: &Repository,
     report: &mut CheckReport,
 ) -> Result<Vec<(SnapshotId, Snapshot)>, Error> {
-    if audit(repository, ObjectKind::Config, report)?.is_empty() && is_empty(repository, ObjectKind::Config)? {
+    if audit(repository, ObjectKind::Config, report)?.is_empty() && is_empty(repository, ObjectKind::Config)?
+    {
         report.error("config/", "has no config");
     }
     if audit(repository, ObjectKind::Key, report)?.is_empty() && is_empty(repository, ObjectKind::Key)? {
-        report.error("keys/", "has no key files; only a printed sheet of the master key opens the repository");
+        report
+            .error("keys/", "has no key files; only a printed sheet of the master key opens the repository");
     }
     audit(repository, ObjectKind::Plan, report)?;
     audit(repository, ObjectKind::Lock, report)?;

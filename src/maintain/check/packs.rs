@@ -202,7 +202,8 @@ fn check_unknown(
     Ok(())
 }
 
-/// Reports packs that no index object names: left by a crash, or what is left of an index object that is gone.
+/// Reports packs that no index object names: left by a crash, or what is left of an index object that is
+/// gone.
 pub(super) fn report_unreferenced(known: &KnownPacks, chunks_are_missing: bool, report: &mut CheckReport) {
     for (id, size_bytes) in &known.unreferenced {
         report.unreferenced_packs += 1;

@@ -11,8 +11,9 @@ use crate::repository::{Error, Repository};
 
 /// Returns the packs to read, in the order to read them.
 ///
-/// A part n/m is told by the pack's id alone, so that the m parts together are everything wherever they are read. A share or a size
-/// takes what was never read or not found good first, then what was read longest ago; at least one pack.
+/// A part n/m is told by the pack's id alone, so that the m parts together are everything wherever they are
+/// read. A share or a size takes what was never read or not found good first, then what was read longest ago;
+/// at least one pack.
 pub(super) fn choose(
     repository: &Repository,
     known: &KnownPacks,
@@ -43,8 +44,7 @@ pub(super) fn choose(
         taken_bytes = taken_bytes.saturating_add(u64::from(pack.size_bytes));
         goes_on
     };
-    let mut is_within = is_within;
-    Ok(packs.into_iter().take_while(|pack| is_within(pack)).collect())
+    Ok(packs.into_iter().take_while(is_within).collect())
 }
 
 /// Tells whether a pack belongs to part `index` of `of`.

@@ -1,4 +1,5 @@
-//! What a walk remembers of chunks that it has been through, so that it need not read them to judge their parents.
+//! What a walk remembers of chunks that it has been through, so that it need not read them to judge their
+//! parents.
 
 use std::collections::HashMap;
 

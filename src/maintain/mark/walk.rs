@@ -44,12 +44,6 @@ struct Frame {
     causes: Causes,
 }
 
-/// A chunk list without losses.
-#[derive(Debug, Clone, Copy)]
-struct ListSums {
-    chunk_count: u64,
-}
-
 /// Goes through snapshots one after another.
 #[derive(Debug)]
 pub(super) struct Walk<'r> {
@@ -178,8 +172,8 @@ impl<'r> Walk<'r> {
         Ok(found.unwrap_or_else(|| Err(Causes::from([Cause::MissingChunk(*id)]))))
     }
 
-    /// Begins with a tree chunk: the root of the directory at the current path, or a further part of the one on
-    /// top of the stack.
+    /// Begins with a tree chunk: the root of the directory at the current path, or a further part of the one
+    /// on top of the stack.
     fn enter(&mut self, id: &ChunkId, is_root: bool) -> Result<(), Error> {
         let location = match self.find_one(id)? {
             Ok(location) => location,
@@ -307,8 +301,8 @@ impl<'r> Walk<'r> {
             if let NodeKind::File { size_bytes, content, .. } = &node.kind {
                 self.stats.files += 1;
                 if let FileContent::List { root, level, chunk_count } = content {
-                    let sums = self.list(root, *level, *size_bytes, &mut causes)?;
-                    if sums.is_some_and(|sums| sums.chunk_count != *chunk_count) {
+                    let counted = self.list(root, *level, *size_bytes, &mut causes)?;
+                    if counted.is_some_and(|counted| counted != *chunk_count) {
                         causes.extend(broken("number of chunks differs from what the node says"));
                     }
                 }
@@ -342,14 +336,15 @@ impl<'r> Walk<'r> {
         Ok(chunks.iter().zip(found).map(judge).collect())
     }
 
-    /// Walks a chunk list; recursion ends with its levels. Returns its sums when nothing of it is lost.
+    /// Walks a chunk list; recursion ends with its levels. Returns how many data chunks it has, unless some
+    /// are lost.
     fn list(
         &mut self,
         id: &ChunkId,
         level: u8,
         content_bytes: u64,
         causes: &mut Causes,
-    ) -> Result<Option<ListSums>, Error> {
+    ) -> Result<Option<u64>, Error> {
         self.repository.check_stop()?;
         let location = match self.find_one(id)? {
             Ok(location) => location,
@@ -358,10 +353,11 @@ impl<'r> Walk<'r> {
         let expected = (level, content_bytes);
         let differs = || broken("level or length of a chunk list differs from what its parent says");
         if self.clean.contains(location.ordinal)
-            && let Some(Span::List { level, content_bytes, chunk_count }) = self.spans.get(location.ordinal)
+            && let Some(span) = self.spans.get(location.ordinal)
+            && let Span::List { level, content_bytes, chunk_count } = span
         {
             return match (*level, *content_bytes) == expected {
-                true => Ok(Some(ListSums { chunk_count: *chunk_count })),
+                true => Ok(Some(*chunk_count)),
                 false => lose(causes, differs()),
             };
         }
@@ -390,7 +386,7 @@ impl<'r> Walk<'r> {
         } else {
             for entry in &chunk.entries {
                 let below = self.list(&entry.id, level - 1, entry.content_bytes, &mut own)?;
-                chunk_count = chunk_count.saturating_add(below.map_or(0, |below| below.chunk_count));
+                chunk_count = chunk_count.saturating_add(below.unwrap_or(0));
             }
         }
         if !own.is_empty() {
@@ -398,11 +394,11 @@ impl<'r> Walk<'r> {
         }
         self.clean.insert(location.ordinal);
         self.spans.put(location.ordinal, Span::List { level, content_bytes, chunk_count });
-        Ok(Some(ListSums { chunk_count }))
+        Ok(Some(chunk_count))
     }
 }
 
-fn lose(causes: &mut Causes, more: Causes) -> Result<Option<ListSums>, Error> {
+fn lose(causes: &mut Causes, more: Causes) -> Result<Option<u64>, Error> {
     add_causes(causes, more);
     Ok(None)
 }

@@ -135,10 +135,10 @@ impl Run {
 
     fn count_deleted(&mut self, survey: &Survey, doomed: &BTreeSet<PackId>) {
         for id in doomed {
-            if self.deleted.insert(*id) {
-                if let Some(listed) = survey.listed.get(id) {
-                    self.report.deleted.add(listed.size_bytes);
-                }
+            if self.deleted.insert(*id)
+                && let Some(listed) = survey.listed.get(id)
+            {
+                self.report.deleted.add(listed.size_bytes);
             }
         }
     }

@@ -188,7 +188,8 @@ fn open(
     }
     let plain = Bytes::from(plain);
     let chunks = live_places(block, live)
-        .filter_map(|(id, start, end)| (end <= plain.len()).then(|| (id, plain.slice(start..end))));
+        .filter(|(_, _, end)| *end <= plain.len())
+        .map(|(id, start, end)| (id, plain.slice(start..end)));
     Ok(Opened::Chunks(chunks.collect()))
 }
 
