@@ -2,4 +2,5 @@
 
 mod crash;
 mod laws;
+mod moves;
 pub(crate) mod world;

@@ -149,13 +149,16 @@ impl World {
 
     /// Fails unless every snapshot reads back as it was written.
     pub(crate) fn require_whole(&self, context: &str) {
-        let repository = self.open();
+        self.require_whole_in(&self.open(), context);
+    }
+
+    pub(crate) fn require_whole_in(&self, repository: &Repository, context: &str) {
         let expected = self.snapshots.lock().unwrap().clone();
         let listed: BTreeSet<SnapshotId> = repository.snapshot_ids().unwrap().into_iter().collect();
         assert!(expected.keys().all(|id| listed.contains(id)), "{context}: a snapshot is gone");
         for (id, files) in &expected {
             let snapshot = repository.load_snapshot(id).unwrap();
-            assert_eq!(read_files(&repository, &snapshot), contents(files), "{context}: {id:?}");
+            assert_eq!(read_files(repository, &snapshot), contents(files), "{context}: {id:?}");
         }
     }
 
