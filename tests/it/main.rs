@@ -5,3 +5,4 @@ mod backend_s3;
 mod support;
 mod tidy;
 mod vectors;
+mod whole;

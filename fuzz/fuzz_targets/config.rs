@@ -1,0 +1,11 @@
+//! A config of any bytes: refused, or canonical.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use snap::format::config::Config;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(value) = Config::decode(data) {
+        assert_eq!(value.encode().unwrap(), data);
+    }
+});

@@ -1,0 +1,11 @@
+//! A snapshot of any bytes: refused, or canonical.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use snap::format::snapshot::Snapshot;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(value) = Snapshot::decode(data) {
+        assert_eq!(value.encode().unwrap(), data);
+    }
+});
