@@ -19,7 +19,7 @@ def check_parameters(normalization, minimum, average, maximum):
     check(all(size & (size - 1) == 0 for size in sizes), "value", "not a power of two")
     check(64 <= minimum < average < maximum <= LIMITS["CHUNK_SIZE_MAX_BYTES"], "value", "chunk sizes")
     bits = average.bit_length() - 1
-    check(bits - normalization >= 6 and bits + normalization <= 24, "value", "normalization")
+    check(0 <= normalization <= 3 and bits - normalization >= 6, "value", "normalization")
 
 
 class Chunker:

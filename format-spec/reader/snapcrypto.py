@@ -25,8 +25,10 @@ PLAIN_LIMITS = {
     "directory": LIMITS["DIRECTORY_PLAIN_MAX_BYTES"],
 }
 VERSION = 1
-# The largest window of a zstd frame that a decoder accepts (RFC 8878, 3.1.1.1.2).
-ZSTD_WINDOW_MAX_BYTES = 8 << 20
+# The largest window of a zstd frame that has one (RFC 8878, 3.1.1.1.2).
+ZSTD_WINDOW_MAX_BYTES = 4 << 20
+# Bits of a zstd frame's header descriptor, its fifth byte (RFC 8878, 3.1.1.1.1).
+ZSTD_SINGLE_SEGMENT, ZSTD_DICTIONARY_ID = 0x20, 0x03
 
 
 def magic(kind):
@@ -118,8 +120,10 @@ def unzstd(coded, length, prefix=None, sized=False):
         raise FormatError("zstd", str(error)) from None
     unknown = head.content_size == zstandard.CONTENTSIZE_UNKNOWN
     check(head.content_size == length or (unknown and not sized), "zstd", "content size")
-    check(head.dict_id == 0, "zstd", "dictionary id")
-    check(head.window_size <= ZSTD_WINDOW_MAX_BYTES, "zstd", f"window of {head.window_size} bytes")
+    descriptor = coded[4]
+    check(descriptor & ZSTD_DICTIONARY_ID == 0, "zstd", "dictionary id")
+    small = descriptor & ZSTD_SINGLE_SEGMENT or head.window_size <= ZSTD_WINDOW_MAX_BYTES
+    check(small, "zstd", f"window of {head.window_size} bytes")
     dictionary = None
     if prefix is not None:
         dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
@@ -153,7 +157,7 @@ def decode_frame(frame, limit):
 
 def open_object(keys, kind, stored, name=None):
     """The body of a config, index, snapshot, plan or lease. `name`: the object's id in
-    hexadecimal, compared when given."""
+    hexadecimal, compared when given; configs and leases have names that are no ids."""
     check(len(stored) >= 57, "short", kind)
     cursor = Cursor(stored)
     check(cursor.take(8) == magic(kind), "magic", kind)
@@ -188,6 +192,8 @@ def stretch(password, salt, memory, passes, lanes):
 def open_key_file(stored, secret, name=None):
     """`secret`: ("password" or "raw", bytes). Returns (R, MK, created, label)."""
     check(len(stored) <= LIMITS["KEY_FILE_MAX_BYTES"], "limit", "key file")
+    if name is not None:
+        check(object_id(stored) == name, "hash", name)
     check(len(stored) >= 96 + 16, "short", "key file")
     cursor = Cursor(stored)
     check(cursor.take(8) == magic("key"), "magic", "key file")
@@ -200,8 +206,6 @@ def open_key_file(stored, secret, name=None):
     else:
         bounds = memory == passes == lanes == 0
     check(bounds, "kdf", "parameters out of bounds")
-    if name is not None:
-        check(object_id(stored) == name, "hash", name)
     salt, commitment, nonce = cursor.take(16), cursor.take(32), cursor.take(24)
     form, value = secret
     if form != ("raw", "password")[kdf]:
@@ -221,6 +225,12 @@ def open_key_file(stored, secret, name=None):
 # 3.6 secrets as text
 
 SECRET_BYTES = {"raw": 32, "master": 48}
+# White_Space of Unicode, but line feed.
+BLANKS = dict.fromkeys(
+    map(ord, "\t\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+             "\u2028\u2029\u202f\u205f\u3000")
+)
+LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
 def sheet_check(kind, number, piece):
@@ -234,7 +244,7 @@ def base32(data):
 
 def parse_secret(text):
     """(kind, secret) of a raw key file or a printed sheet."""
-    lines = ["".join(line.split()).lower() for line in text.split("\n")]
+    lines = [line.translate(BLANKS).translate(LOWER) for line in text.split("\n")]
     lines = [line for line in lines if line and not line.startswith("#")]
     kinds = {f"snapsecretv1{kind}": kind for kind in SECRET_BYTES}
     check(lines and lines[0] in kinds, "sheet", "first line")

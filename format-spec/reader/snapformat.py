@@ -21,8 +21,9 @@ def decode_config(body, repository_id):
     lease_mode = cursor.number((1, 2), "lease mode")
     pack_size = cursor.u32()
     check(4 << 20 <= pack_size <= 100 << 20, "value", "pack target size")
-    chunkers = cursor.list16(lambda: decode_chunker(cursor), len(CLASSES))
-    check(tuple(c[0] for c in chunkers) == CLASSES, "order", "one parameter set per class, sorted")
+    chunkers = cursor.list16(lambda: decode_chunker(cursor), 256, key=lambda chunker: chunker[0])
+    check(chunkers, "count", "no parameter sets")
+    check(chunkers[0][0] == 0, "value", "no parameter set of class 0")
     features = [
         cursor.list16(
             lambda: (cursor.text(), cursor.text(), cursor.text()),
@@ -45,7 +46,7 @@ def decode_config(body, repository_id):
 
 def decode_chunker(cursor):
     """(class, normalization, min, avg, max)"""
-    class_number = cursor.number(CLASSES, "class")
+    class_number = cursor.u8()
     cursor.number((1,), "algorithm")
     parameters = cursor.u8(), cursor.u32(), cursor.u32(), cursor.u32()
     check_parameters(*parameters)
@@ -79,14 +80,19 @@ def check_lengths(lengths):
     check(all(1 <= length <= limit for length in lengths), "value", "chunk length")
 
 
-def chunk_head(chunk, tag, level_max, count_max):
+def chunk_head(chunk, tag, level_max, leaf_max):
     """The head that list and tree chunks share: (cursor, level, n)."""
     cursor = Cursor(chunk)
     check(cursor.u8() == tag, "magic", "tag of a tree chunk")
     level, n = cursor.u8(), cursor.u32()
     check(level <= level_max, "limit", f"level {level}")
-    check(n <= count_max, "limit", f"{n} entries")
+    check(n <= (LIMITS["LIST_ENTRY_COUNT_MAX"] if level else leaf_max), "limit", f"{n} entries")
     return cursor, level, n
+
+
+def check_root(level, entries):
+    """The root of a list or of a directory's tree is a leaf or has two entries at least."""
+    check(level == 0 or len(entries) >= 2, "count", "an inner root of one entry")
 
 
 def decode_list(chunk):
@@ -106,6 +112,9 @@ def decode_list(chunk):
 
 
 # 7 packs
+
+# A seal around the head and one entry of a part table; around the head of a frame.
+BLOCK_STORED_MIN_BYTES, DIRECTORY_STORED_MIN_BYTES = 57, 45
 
 
 @dataclass
@@ -133,7 +142,7 @@ def decode_directory(body):
     blocks, offset = [], 16
     for i in range(n):
         check(stored[i] <= LIMITS["BLOCK_STORED_MAX_BYTES"], "limit", "stored length")
-        check(stored[i] >= 57, "value", "stored length below the least block")
+        check(stored[i] >= BLOCK_STORED_MIN_BYTES, "value", "stored length below the least block")
         check(1 <= chunk_counts[i], "count", "a block without chunks")
         check(chunk_counts[i] <= LIMITS["BLOCK_CHUNK_COUNT_MAX"], "limit", "chunks of a block")
         check(base_counts[i] <= LIMITS["BASE_COUNT_MAX"], "limit", "bases of a block")
@@ -182,6 +191,7 @@ def decode_pack(keys, stored, name=None):
         check(object_id(stored) == name, "hash", name)
     length = int.from_bytes(stored[-12:-8], "little")
     check(length <= len(stored) - 28, "short", "directory")
+    check(length >= DIRECTORY_STORED_MIN_BYTES, "value", "directory length")
     directory_offset = len(stored) - 12 - length
     return content, open_directory(keys, stored[directory_offset:-12], directory_offset)
 
@@ -204,6 +214,8 @@ def decode_index(body):
     def entry():
         pack, size, directory = cursor.take(32), cursor.u32(), cursor.u32()
         check(size <= LIMITS["PACK_SIZE_MAX_BYTES"], "limit", "pack size")
+        check(directory >= DIRECTORY_STORED_MIN_BYTES, "value", "directory length")
+        check(directory + 28 <= size, "mismatch", "a directory longer than its pack")
         content = cursor.number((0, 1), "content")
         blocks = None
         if cursor.number((0, 1), "directory copy"):
@@ -251,6 +263,7 @@ def decode_node(cursor):
     node["type"] = NODE_TYPES[cursor.number(range(7), "node type")]
     flags = cursor.u8()
     check(flags < 4, "reserved", "node flags")
+    check(flags == 0 or node["type"] == "file", "value", "flags of what is no file")
     node["changed"], node["sparse"] = bool(flags & 1), bool(flags & 2)
     node["mode"] = cursor.u32()
     check(node["mode"] < 1 << 12, "value", "mode")
@@ -272,6 +285,7 @@ def decode_xattrs(cursor):
         return cursor.bytes16(), cursor.bytes32(limit)
 
     xattrs = cursor.list16(xattr, key=lambda pair: pair[0])
+    check(all(name and b"\0" not in name for name, _ in xattrs), "value", "name of an attribute")
     check(sum(len(name) + len(value) for name, value in xattrs) <= limit, "limit", "xattrs")
     return xattrs
 
@@ -321,9 +335,9 @@ def decode_snapshot(body, repository_id):
         snapshot[name] = cursor.text()
     snapshot["tags"] = cursor.list16(cursor.text, LIMITS["TAG_COUNT_MAX"], key=str.encode)
     snapshot["metadata"] = cursor.list16(
-        lambda: (cursor.text(), cursor.text()), key=lambda pair: pair[0].encode()
+        lambda: (cursor.text(), cursor.text()), LIMITS["TAG_COUNT_MAX"], key=lambda pair: pair[0].encode()
     )
-    snapshot["paths"] = cursor.list16(cursor.bytes16, key=bytes)
+    snapshot["paths"] = cursor.list16(cursor.bytes16, LIMITS["SOURCE_COUNT_MAX"], key=bytes)
     snapshot["sources"] = cursor.list16(lambda: decode_source(cursor), LIMITS["SOURCE_COUNT_MAX"])
     snapshot["root"] = cursor.take(32)
     snapshot["parent"] = cursor.option(lambda: cursor.take(32))
@@ -345,7 +359,7 @@ def decode_source(cursor):
     source = {"kind": ("path", "stdin", "command")[cursor.number(range(3), "source kind")]}
     source["name"] = cursor.bytes16()
     source["class"] = cursor.number((*CLASSES, CLASS_UNDECIDED), "class")
-    source["command"] = cursor.list16(cursor.bytes16)
+    source["command"] = cursor.list16(cursor.bytes16, LIMITS["SOURCE_COUNT_MAX"])
     source["exit_status"], source["size"] = cursor.i32(), cursor.u64()
     source["digest"] = cursor.option(lambda: cursor.take(32))
     check((source["digest"] is None) == (source["kind"] == "path"), "value", "digest of a source")
@@ -358,9 +372,8 @@ def decode_source(cursor):
 def decode_plan(body):
     cursor = Cursor(body)
     plan = {"created": cursor.time(), "grace_seconds": cursor.u64(), "host": cursor.text()}
-    # No limit of its own: the plain limit of a plan bounds it.
     plan["packs"] = cursor.list32(
-        lambda: (cursor.take(32), cursor.u32()), cursor.left(), key=lambda pack: pack[0]
+        lambda: (cursor.take(32), cursor.u32()), LIMITS["PLAN_PACK_COUNT_MAX"], key=lambda pack: pack[0]
     )
     check(plan["packs"], "count", "a plan of no packs")
     cursor.end()

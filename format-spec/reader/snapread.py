@@ -27,6 +27,14 @@ def printable(raw):
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def without_line_end(password):
+    """A password as read from a file: one line feed, or CR LF, at its end is not part of it (3.5)."""
+    for end in (b"\r\n", b"\n"):
+        if password.endswith(end):
+            return password[: -len(end)]
+    return password
+
+
 def pick(repository, word):
     """(id, snapshot)"""
     snapshots = repository.snapshots()
@@ -120,7 +128,7 @@ def main():
         password = text = None
         if options.password_file:
             with open(options.password_file, "rb") as file:
-                password = file.readline().rstrip(b"\r\n")
+                password = without_line_end(file.read())
         else:
             with open(options.key_file, encoding="utf-8") as file:
                 text = file.read()

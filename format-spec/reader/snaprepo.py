@@ -20,8 +20,8 @@ NAMES = {
     "plan": r"plans/[0-9a-f]{64}",
 }
 CACHED_BLOCK_COUNT = 64
-# Base lists to try when several chunks share a base name; one is the rule.
-BASE_TRIES_MAX = 64
+# Combinations of base chunks to try, and candidates for one name, when several chunks share a name.
+BASE_TRIES_MAX = 4
 
 
 class Store:
@@ -72,14 +72,15 @@ class Repository:
                 return value[:16], value[16:]
             secret = ("raw", value)
         names = self.store.names["key"]
-        check(len(names) <= LIMITS["KEY_FILE_COUNT_MAX"], "limit", "key files")
-        for name in names:
+        refused = None
+        for name in names[: LIMITS["KEY_FILE_COUNT_MAX"]]:
             try:
                 return open_key_file(self.store.read(name), secret, name[5:])[:2]
             except FormatError as error:
+                # Damage is told only when no other key file opens.
                 if error.code != "wrong-key":
-                    raise
-        raise FormatError("wrong-key", "no key file opens")
+                    refused = refused or error
+        raise refused or FormatError("wrong-key", "no key file opens")
 
     # the index
 
@@ -182,7 +183,7 @@ class Repository:
         names = self.packs[place[0]][3][place[1]].bases
         todo = []
         for position, name in enumerate(names):
-            candidates = self.by_name.get((self._content(place), name), [])
+            candidates = sorted(self.by_name.get((self._content(place), name), []))[:BASE_TRIES_MAX]
             check(candidates, "missing", f"base {name.hex()}")
             todo.extend((position, chunk) for chunk in candidates)
         return place, todo, [[] for _ in names]
@@ -221,6 +222,8 @@ class Repository:
             chunk, expected = stack.pop()
             level, entries = fmt.decode_tree(self.chunk(TREE, chunk))
             check(expected in (None, level), "mismatch", "level of a tree chunk")
+            if expected is None:
+                fmt.check_root(level, entries)
             if level > 0:
                 stack.extend((child, level - 1) for child in reversed(entries))
                 continue
@@ -261,10 +264,13 @@ class Repository:
         if "chunks" in node:
             yield from node["chunks"]
             return
-        stack, count = [(node["list"], node["list_level"], node["size"])], 0
+        stack, count, is_root = [(node["list"], node["list_level"], node["size"])], 0, True
         while stack:
             chunk, expected, total = stack.pop()
             level, entries = fmt.decode_list(self.chunk(TREE, chunk))
+            if is_root:
+                fmt.check_root(level, entries)
+                is_root = False
             check(level == expected, "mismatch", "level of a list chunk")
             check(sum(size for _, size in entries) == total, "mismatch", "sum of a list chunk")
             if level > 0:

@@ -152,8 +152,10 @@ class Example:
             (code_block(b"".join(self.many), coder=0), 0, [], self.many),
         ]
         entries = [KEYS.chunk_id(0, c) for c in self.many]
-        leaf = struct.pack("<BBI", 0x4C, 0, 20) + b"".join(entries) + struct.pack("<I", 100) * 20
-        inner = struct.pack("<BBI", 0x4C, 1, 1) + KEYS.chunk_id(1, leaf) + struct.pack("<Q", 2000)
+        leaves = [struct.pack("<BBI", 0x4C, 0, len(part)) + b"".join(part) + struct.pack("<I", 100) * len(part)
+                  for part in (entries[:12], entries[12:])]
+        inner = struct.pack("<BBI", 0x4C, 1, 2) + b"".join(KEYS.chunk_id(1, leaf) for leaf in leaves)
+        inner += struct.pack("<QQ", 1200, 800)
         d = tree([file_node(b"a", self.a, 3), file_node(b"a2", self.a, 3), file_node(b"b", self.b)])
         listed = struct.pack("<QBB", 2000, 0, 1) + KEYS.chunk_id(1, inner) + struct.pack("<BQ", 1, 20)
         root_tree = tree([
@@ -162,7 +164,7 @@ class Example:
             node(b"many", 0, listed),
             file_node(b"w", [self.weights]),
         ])
-        trees = [leaf, inner, d, root_tree]
+        trees = [*leaves, inner, d, root_tree]
         packs = [(0, data), (1, [(code_block(b"".join(trees)), 0, [], trees)])]
         index = []
         for content, blocks in packs:
@@ -302,6 +304,35 @@ class Pieces(unittest.TestCase):
         self.refused("zstd", crypto.decode_frame, head + skippable + coded, 300)
         self.refused("zstd", crypto.decode_frame, head + coded + skippable, 300)
 
+    def test_zstd_frames_are_one_and_plain(self):
+        plain = b"frame " * 50
+        for size, checksum in ((True, True), (True, False), (False, True)):
+            writer = zstandard.ZstdCompressor(write_content_size=size, write_checksum=checksum)
+            coded = writer.compress(plain)
+            self.assertEqual(crypto.unzstd(coded, 300), plain)
+            if not size:
+                self.refused("zstd", crypto.unzstd, coded, 300, sized=True)
+        # A head with a window, and one stored block.
+        for window, refused in ((0x60, False), (0x61, True), (0x5F, False), (0x68, True)):
+            coded = b"\x28\xb5\x2f\xfd\0" + bytes([window]) + b"\x19\0\0abc"
+            if refused:
+                self.refused("zstd", crypto.unzstd, coded, 3)
+            else:
+                self.assertEqual(crypto.unzstd(coded, 3), b"abc")
+        for identity in (0, 1):
+            coded = b"\x28\xb5\x2f\xfd\x21" + bytes([identity, 3]) + b"\x19\0\0abc"
+            self.refused("zstd", crypto.unzstd, coded, 3)
+
+    def test_a_password_loses_one_line_end(self):
+        for stored, password in ((b"p", b"p"), (b"p\n", b"p"), (b"p\r\n", b"p"), (b"p\n\n", b"p\n"),
+                                 (b"p\r", b"p\r"), (b" p \n", b" p "), (b"a\nb\n", b"a\nb"), (b"\n", b"")):
+            self.assertEqual(snapread.without_line_end(stored), password)
+
+    def test_inner_roots_have_two_entries(self):
+        fmt.check_root(0, [])
+        fmt.check_root(1, [1, 2])
+        self.refused("count", fmt.check_root, 1, [1])
+
     def test_sheets_name_the_line(self):
         text = crypto.format_secret("raw", bytes(range(32)))
         self.assertEqual(crypto.parse_secret(text), ("raw", bytes(range(32))))
@@ -316,6 +347,7 @@ class Pieces(unittest.TestCase):
         self.refused("short", fmt.decode_tree, struct.pack("<BBI", 0x54, 0, 65536))
         self.refused("short", fmt.decode_directory, struct.pack("<I", 65536))
         self.refused("short", fmt.decode_list, struct.pack("<BBI", 0x4C, 0, 8192))
+        self.refused("limit", fmt.decode_tree, struct.pack("<BBI", 0x54, 1, 8193))
 
     def test_names_that_escape_are_refused(self):
         for name in (b"", b".", b"..", b"a/b", b"/", b"a\0", b"x" * 4097):

@@ -19,7 +19,7 @@ import snapread
 from snapbase import CODES, FormatError
 from snapcodec import Chunker, decode_block
 from snaprepo import DATA, Repository
-from snapwrite import list_ends
+from snapwrite import leaf_ends, list_ends
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VECTORS = os.path.join(HERE, "..", "vectors")
@@ -135,6 +135,8 @@ class Sets:
             same(list_ends(ids), case["ends"], "ends")
             return
         level, entries = fmt.decode_list(data(case["chunk"]))
+        if case.get("root"):
+            fmt.check_root(level, entries)
         return {"level": level, "entries": entries}
 
     def blocks(self, case):
@@ -153,7 +155,14 @@ class Sets:
         return {"content": content, "blocks": blocks}
 
     def trees(self, case):
+        if case["op"] == "ends":
+            words = case["nodes"].split()
+            nodes = [(name.encode(), int(size)) for name, size in zip(words[::2], words[1::2])]
+            same(leaf_ends(nodes), case["ends"], "ends")
+            return None
         level, entries = fmt.decode_tree(data(case["chunk"]))
+        if case.get("root"):
+            fmt.check_root(level, entries)
         return {"level": level, "entries": entries}
 
     def config(self, case):

@@ -10,7 +10,7 @@ pub const BLOCK_BASED_RAW_MAX_BYTES: u64 = 262_144;
 pub const BASE_MAX_BYTES: u64 = 1_048_576;
 /// Limit: base chunks of one block.
 pub const BASE_COUNT_MAX: u64 = 1_024;
-/// Limit: blocks in a chain of bases.
+/// Limit: blocks of bases below one block.
 pub const BASE_DEPTH_MAX: u64 = 8;
 /// Limit: chunks in one block.
 pub const BLOCK_CHUNK_COUNT_MAX: u64 = 65_536;
@@ -30,19 +30,21 @@ pub const INDEX_PACK_COUNT_MAX: u64 = 65_536;
 pub const SNAPSHOT_PLAIN_MAX_BYTES: u64 = 1_048_576;
 /// Limit: one prune plan, uncompressed.
 pub const PLAN_PLAIN_MAX_BYTES: u64 = 67_108_864;
+/// Limit: packs in one prune plan.
+pub const PLAN_PACK_COUNT_MAX: u64 = 1_048_576;
 /// Limit: config, uncompressed.
 pub const CONFIG_PLAIN_MAX_BYTES: u64 = 65_536;
 /// Limit: one key file.
 pub const KEY_FILE_MAX_BYTES: u64 = 4_096;
 /// Limit: key files of a repository.
 pub const KEY_FILE_COUNT_MAX: u64 = 32;
-/// Limit: one lease.
+/// Limit: one lease, uncompressed.
 pub const LEASE_MAX_BYTES: u64 = 4_096;
-/// Limit: entries in one list chunk.
+/// Limit: entries in one list chunk, children of one inner tree chunk.
 pub const LIST_ENTRY_COUNT_MAX: u64 = 8_192;
 /// Limit: height of a chunk list.
 pub const LIST_LEVEL_MAX: u64 = 8;
-/// Limit: nodes in one tree chunk.
+/// Limit: nodes in one leaf of a tree.
 pub const TREE_NODE_COUNT_MAX: u64 = 65_536;
 /// Limit: height of one directory's hash tree.
 pub const TREE_LEVEL_MAX: u64 = 8;
@@ -56,9 +58,35 @@ pub const LINK_TARGET_MAX_BYTES: u64 = 4_096;
 pub const XATTR_TOTAL_MAX_BYTES: u64 = 65_536;
 /// Limit: chunks that a node holds itself.
 pub const INLINE_CHUNK_COUNT_MAX: u64 = 16;
-/// Limit: tags of one snapshot.
+/// Limit: tags of one snapshot, and entries of its metadata.
 pub const TAG_COUNT_MAX: u64 = 256;
-/// Limit: sources of one snapshot.
+/// Limit: sources of one snapshot, its paths, and words of one command.
 pub const SOURCE_COUNT_MAX: u64 = 4_096;
 /// Limit: features named in one place.
 pub const FEATURE_COUNT_MAX: u64 = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    /// Name and value of every limit, from the lines that `name` and `value` are cut out of.
+    fn table(lines: &str, cut: impl Fn(&str) -> Option<(String, String)>) -> BTreeMap<String, String> {
+        lines.lines().filter_map(cut).collect()
+    }
+
+    #[test]
+    fn limits_are_those_of_the_specification() {
+        let chapter = include_str!("../../format-spec/01-conventions.md");
+        let specified = table(chapter, |line| {
+            let mut cells = line.split('|').map(str::trim).skip(1);
+            let (name, value) = (cells.next()?, cells.next()?);
+            name.contains("_MAX").then(|| (name.to_owned(), value.to_owned()))
+        });
+        let here = table(include_str!("limits.rs"), |line| {
+            let (name, value) = line.strip_prefix("pub const ")?.strip_suffix(';')?.split_once(": u64 = ")?;
+            Some((name.to_owned(), value.replace('_', "")))
+        });
+        assert!(here.len() > 30, "{}", here.len());
+        assert_eq!(here, specified);
+    }
+}

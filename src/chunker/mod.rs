@@ -2,6 +2,9 @@
 
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
 
+/// Log2 of the least size that the table of masks has an entry for.
+const MASK_BITS_MIN: u32 = 6;
+
 /// One parameter set with its masks, ready to cut.
 #[derive(Clone)]
 pub struct Chunker {
@@ -57,6 +60,9 @@ impl Chunker {
         }
         let size = |bytes: u32| usize::try_from(bytes).map_err(|_| ParameterError);
         let average = size(average_bytes)?;
+        if average_bytes.ilog2() < u32::from(normalization) + MASK_BITS_MIN {
+            return Err(ParameterError);
+        }
         let (mask_small, mask_large) = select_masks(average, level);
         Ok(Self {
             min_bytes: size(min_bytes)?,
@@ -182,6 +188,21 @@ mod tests {
             let parameters =
                 Parameters { min_bytes: min, average_bytes: average, max_bytes: max, normalization: 1 };
             assert!(Chunker::new(parameters, &gear()).is_err());
+        }
+    }
+
+    #[test]
+    fn normalization_stays_inside_the_table_of_masks() {
+        for (average_bytes, normalization, holds) in [
+            (128, 1, true),
+            (128, 2, false),
+            (256, 2, true),
+            (512, 3, true),
+            (256, 3, false),
+            (1024, 4, false),
+        ] {
+            let parameters = Parameters { min_bytes: 64, average_bytes, max_bytes: 2048, normalization };
+            assert_eq!(Chunker::new(parameters, &gear()).is_ok(), holds, "{average_bytes}, {normalization}");
         }
     }
 }

@@ -72,8 +72,9 @@ pub fn encode(raw: &[u8], coding: Coding, use_of_base: BaseUse, base: &[u8]) -> 
         (BaseUse::Xor, _) => encode_parts(&xor(raw, base), coding, BaseUse::Xor)?,
         (BaseUse::None, _) => encode_parts(raw, coding, BaseUse::None)?,
     };
-    if use_of_base == BaseUse::None && coded.len() > HEAD_BYTES + PART_BYTES + raw.len() {
-        return encode_parts(raw, Coding::Whole(PartCoder::Raw), BaseUse::None);
+    let plain = Coding::Whole(PartCoder::Raw);
+    if use_of_base == BaseUse::None && coding != plain && coded.len() >= HEAD_BYTES + PART_BYTES + raw.len() {
+        return encode_parts(raw, plain, BaseUse::None);
     }
     Ok(coded)
 }

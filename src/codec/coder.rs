@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ParamSwitch, ResetDirective};
 
 use super::CodecError;
+use crate::format::wire::length;
+use crate::format::zstd_frame::{ContentSize, WINDOW_LOG_MAX, require_plain};
 
 /// How a part is to be coded; the encoder falls back to raw where that is not shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +27,6 @@ pub(super) const RAW: u8 = 0;
 pub(super) const ZSTD: u8 = 1;
 pub(super) const CONSTANT: u8 = 2;
 
-/// Largest window that a frame may ask for, as a power of two.
-const WINDOW_LOG_MAX: u32 = 22;
 /// A level so fast that the match finder skips everything; the literals are coded nevertheless.
 const LITERALS_LEVEL: i32 = -100_000;
 
@@ -99,7 +99,8 @@ pub(super) fn decode_part(
 }
 
 fn decompress(coded: &[u8], part_bytes: usize, prefix: Option<&[u8]>) -> Result<Vec<u8>, CodecError> {
-    require_plain_frame(coded, part_bytes)?;
+    require_plain(coded, length(part_bytes), ContentSize::Required)
+        .map_err(|_| CodecError::invalid("zstd frame"))?;
     let mut part = Vec::with_capacity(part_bytes);
     match prefix {
         Some(base) => {
@@ -116,24 +117,4 @@ fn decompress(coded: &[u8], part_bytes: usize, prefix: Option<&[u8]>) -> Result<
             .map(|_| ())?,
     }
     if part.len() == part_bytes { Ok(part) } else { Err(CodecError::invalid("length of a zstd part")) }
-}
-
-/// Refuses frames with a dictionary id, a wrong or missing content size, a window beyond the limit, and bytes behind.
-fn require_plain_frame(coded: &[u8], part_bytes: usize) -> Result<(), CodecError> {
-    let descriptor = *coded.get(4).ok_or(CodecError::invalid("zstd frame"))?;
-    let size = zstd::zstd_safe::get_frame_content_size(coded).ok().flatten();
-    let whole = zstd::zstd_safe::find_frame_compressed_size(coded) == Ok(coded.len());
-    let single_segment = descriptor & 0x20 != 0;
-    let window_log = if single_segment {
-        0
-    } else {
-        let window = *coded.get(5).ok_or(CodecError::invalid("zstd frame"))?;
-        // The mantissa adds up to seven eighths: round up.
-        10 + u32::from(window >> 3) + u32::from(window & 7 != 0)
-    };
-    let plain = descriptor & 0x03 == 0 && whole && window_log <= WINDOW_LOG_MAX;
-    if plain && size == u64::try_from(part_bytes).ok() {
-        return Ok(());
-    }
-    Err(CodecError::invalid("zstd frame"))
 }

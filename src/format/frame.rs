@@ -1,6 +1,7 @@
 //! Frames: what is inside a sealed object, stored or as one zstd frame (`format-spec/03-keys-sealing.md` 3.3).
 
 use super::wire::{FormatError, Reader, Writer, length};
+use super::zstd_frame::{ContentSize, require_plain};
 
 const STORED: u8 = 0;
 const ZSTD: u8 = 1;
@@ -37,9 +38,7 @@ pub fn decode(frame: &[u8], limit: u64, what: &'static str) -> Result<Vec<u8>, F
 fn inflate(data: &[u8], plain_bytes: u64) -> Result<Vec<u8>, FormatError> {
     let broken = |_| FormatError::invalid("compressed frame");
     let capacity = usize::try_from(plain_bytes).map_err(|_| FormatError::invalid("frame length"))?;
-    if zstd::zstd_safe::find_frame_compressed_size(data) != Ok(data.len()) {
-        return Err(FormatError::invalid("bytes behind a compressed frame"));
-    }
+    require_plain(data, plain_bytes, ContentSize::Optional)?;
     let plain = zstd::bulk::decompress(data, capacity).map_err(broken)?;
     if plain.len() == capacity {
         Ok(plain)

@@ -1,6 +1,8 @@
 //! Index objects (`format-spec/08-index.md`): which packs exist.
 
-use super::pack::{Content, Directory, TRAILER_SIZE_BYTES, require_layout};
+use super::pack::{
+    Content, DIRECTORY_STORED_MIN_BYTES, Directory, HEAD_SIZE_BYTES, TRAILER_SIZE_BYTES, require_layout,
+};
 use super::wire::{FormatError, Reader, Writer, require_ascending};
 use crate::base::PackId;
 use crate::base::limits::{DIRECTORY_PLAIN_MAX_BYTES, INDEX_PACK_COUNT_MAX, PACK_SIZE_MAX_BYTES};
@@ -70,7 +72,9 @@ fn validate(packs: &[IndexPack]) -> Result<(), FormatError> {
         if size > PACK_SIZE_MAX_BYTES {
             return Err(FormatError::Limit { what: "pack size", value: size, limit: PACK_SIZE_MAX_BYTES });
         }
-        if u64::from(pack.directory_bytes) + u64::from(TRAILER_SIZE_BYTES) + 16 > size {
+        let around = u64::from(HEAD_SIZE_BYTES) + u64::from(TRAILER_SIZE_BYTES);
+        let fits = u64::from(pack.directory_bytes) + around <= size;
+        if pack.directory_bytes < DIRECTORY_STORED_MIN_BYTES || !fits {
             return Err(FormatError::invalid("directory length in an index"));
         }
         if let Some(directory) = &pack.directory {

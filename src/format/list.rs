@@ -38,6 +38,14 @@ impl ListChunk {
         self.entries.iter().map(|entry| entry.content_bytes).sum()
     }
 
+    /// Refuses an inner chunk of one entry at the top of a list: the entry would be the root.
+    pub fn require_root(&self) -> Result<(), FormatError> {
+        match self.level > 0 && self.entries.len() < 2 {
+            true => Err(FormatError::invalid("root list chunk with one entry")),
+            false => Ok(()),
+        }
+    }
+
     /// Encodes the chunk.
     pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
         self.validate()?;
@@ -114,6 +122,15 @@ mod tests {
             let entries = vec![ListEntry { id: ChunkId([1; 32]), content_bytes: 70_000 }; 3];
             let chunk = ListChunk { level, entries };
             assert_eq!(ListChunk::decode(&chunk.encode().unwrap()).unwrap(), chunk);
+        }
+    }
+
+    #[test]
+    fn a_root_has_two_entries_or_is_a_leaf() {
+        let entry = ListEntry { id: ChunkId([1; 32]), content_bytes: 9 };
+        for (level, count, holds) in [(0, 1, true), (1, 1, false), (1, 2, true), (8, 1, false)] {
+            let chunk = ListChunk { level, entries: vec![entry; count] };
+            assert_eq!(chunk.require_root().is_ok(), holds, "{count} entries at level {level}");
         }
     }
 

@@ -17,11 +17,15 @@ pub mod sheet;
 pub mod snapshot;
 pub mod tree;
 pub mod wire;
+pub mod zstd_frame;
 
 pub use wire::FormatError;
 
 /// The version that this program writes after every magic (`format-spec/13-versions.md`).
 pub const VERSION: u16 = 1;
+
+/// Numbers of the classes that a node or source may name (`format-spec/04-chunking.md` 4.3), ascending.
+pub const CLASS_NUMBERS: [u8; 4] = [0, 1, 2, 3];
 
 /// Kinds of sealed things, as numbered in `format-spec/01-conventions.md` 1.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,6 +99,12 @@ pub fn magic_of(word: &str) -> [u8; 8] {
 mod tests {
     use super::*;
     use crate::base::id::hex;
+    use crate::source::Class;
+
+    #[test]
+    fn classes_of_the_format_are_those_that_sources_recognise() {
+        assert_eq!(Class::ALL.map(Class::number), CLASS_NUMBERS);
+    }
 
     #[test]
     fn magics_are_those_of_the_specification() {

@@ -1,5 +1,6 @@
 //! Nodes: the entries of a directory (`format-spec/09-trees.md` 9.1, 9.2).
 
+use super::CLASS_NUMBERS;
 use super::wire::{FormatError, Reader, Writer, length, require_ascending};
 use crate::base::limits::{
     CHUNK_SIZE_MAX_BYTES, INLINE_CHUNK_COUNT_MAX, LINK_TARGET_MAX_BYTES, LIST_LEVEL_MAX, NAME_MAX_BYTES,
@@ -245,6 +246,9 @@ impl Node {
             return Err(FormatError::invalid("extended attributes"));
         }
         match &self.kind {
+            NodeKind::File { class, .. } if !CLASS_NUMBERS.contains(class) => {
+                Err(FormatError::invalid("class of a file"))
+            }
             NodeKind::File { size_bytes, content, .. } => validate_content(*size_bytes, content),
             NodeKind::Symlink { target } => {
                 let good = !target.is_empty()

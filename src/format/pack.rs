@@ -4,14 +4,18 @@ use super::wire::{FormatError, Reader, Writer, length};
 use super::{Kind, VERSION, magic_of};
 use crate::base::ChunkId;
 use crate::base::limits::{
-    BASE_COUNT_MAX, BASE_DEPTH_MAX, BLOCK_CHUNK_COUNT_MAX, BLOCK_RAW_MAX_BYTES, BLOCK_STORED_MAX_BYTES,
-    CHUNK_SIZE_MAX_BYTES, PACK_BLOCK_COUNT_MAX,
+    BASE_COUNT_MAX, BASE_DEPTH_MAX, BLOCK_BASED_RAW_MAX_BYTES, BLOCK_CHUNK_COUNT_MAX, BLOCK_RAW_MAX_BYTES,
+    BLOCK_STORED_MAX_BYTES, CHUNK_SIZE_MAX_BYTES, PACK_BLOCK_COUNT_MAX,
 };
 
 /// Length of the head, and so the offset of the first block.
 pub const HEAD_SIZE_BYTES: u32 = 16;
 /// Length of the trailer: directory length and end magic.
 pub const TRAILER_SIZE_BYTES: u32 = 12;
+/// Stored length of the least block: a seal around the head and one entry of the part table.
+pub const BLOCK_STORED_MIN_BYTES: u32 = 57;
+/// Stored length of the least directory: a seal around the head of a frame.
+pub const DIRECTORY_STORED_MIN_BYTES: u32 = 45;
 
 /// What a pack's chunks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,16 +195,16 @@ impl Directory {
                 .chunks
                 .iter()
                 .all(|chunk| chunk.length_bytes > 0 && u64::from(chunk.length_bytes) <= CHUNK_SIZE_MAX_BYTES);
-            if block.chunks.is_empty() || !lengths_hold || stored < 40 {
+            if block.chunks.is_empty() || !lengths_hold || block.stored_bytes < BLOCK_STORED_MIN_BYTES {
                 return Err(FormatError::invalid("block in a pack directory"));
             }
             let raw = block.raw_bytes();
-            if raw > BLOCK_RAW_MAX_BYTES {
-                return Err(FormatError::Limit {
-                    what: "raw block length",
-                    value: raw,
-                    limit: BLOCK_RAW_MAX_BYTES,
-                });
+            let limit = match block.bases.is_empty() {
+                true => BLOCK_RAW_MAX_BYTES,
+                false => BLOCK_BASED_RAW_MAX_BYTES,
+            };
+            if raw > limit {
+                return Err(FormatError::Limit { what: "raw block length", value: raw, limit });
             }
             let depth_holds = u64::from(block.depth) <= BASE_DEPTH_MAX;
             if !depth_holds || (block.depth == 0) != block.bases.is_empty() {
@@ -259,7 +263,9 @@ pub fn decode_trailer(bytes: &[u8], pack_size_bytes: u64) -> Result<u32, FormatE
     input.finish()?;
     let frame = u64::from(HEAD_SIZE_BYTES) + u64::from(TRAILER_SIZE_BYTES);
     match u64::from(directory_bytes).checked_add(frame) {
-        Some(needed) if needed <= pack_size_bytes && directory_bytes >= 45 => Ok(directory_bytes),
+        Some(needed) if needed <= pack_size_bytes && directory_bytes >= DIRECTORY_STORED_MIN_BYTES => {
+            Ok(directory_bytes)
+        }
         _ => Err(FormatError::Limit {
             what: "directory length",
             value: u64::from(directory_bytes),
@@ -326,6 +332,29 @@ mod tests {
         let mut twice = sample();
         twice.blocks[1].chunks[0].id = ChunkId([1; 32]);
         assert!(twice.encode().is_err());
+    }
+
+    #[test]
+    fn a_block_with_bases_has_a_limit_of_its_own() {
+        for (length_bytes, bases, holds) in
+            [(262_144, 1, true), (262_145, 1, false), (262_145, 0, true), (1_048_577, 0, false)]
+        {
+            let mut directory = sample();
+            let block = &mut directory.blocks[1];
+            block.bases = vec![BaseName([9; 8]); bases];
+            block.depth = u8::try_from(bases).unwrap();
+            block.chunks[0].length_bytes = length_bytes;
+            assert_eq!(directory.encode().is_ok(), holds, "{length_bytes} bytes, {bases} bases");
+        }
+    }
+
+    #[test]
+    fn a_block_without_room_for_seal_and_head_is_refused() {
+        let mut directory = sample();
+        for (stored_bytes, holds) in [(57, true), (56, false), (0, false)] {
+            directory.blocks[0].stored_bytes = stored_bytes;
+            assert_eq!(directory.encode().is_ok(), holds, "{stored_bytes}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Prune plans (`format-spec/11-plans.md`): packs that are pending deletion.
 
 use super::wire::{FormatError, Reader, Writer, require_ascending};
-use crate::base::limits::PLAN_PLAIN_MAX_BYTES;
+use crate::base::limits::PLAN_PACK_COUNT_MAX;
 use crate::base::{PackId, Time};
 
 /// One pack of a plan.
@@ -25,9 +25,6 @@ pub struct Plan {
     /// The packs, sorted by id.
     pub packs: Vec<PlanPack>,
 }
-
-/// How many packs one plan can name.
-pub const PLAN_PACK_COUNT_MAX: u64 = (PLAN_PLAIN_MAX_BYTES - (1 << 17)) / 36;
 
 impl Plan {
     /// Encodes the body.

@@ -1,5 +1,6 @@
 //! Snapshots (`format-spec/10-snapshots.md`): the roots of everything.
 
+use super::CLASS_NUMBERS;
 use super::wire::{FormatError, Reader, Writer, require_ascending};
 use crate::base::limits::{FEATURE_COUNT_MAX, SOURCE_COUNT_MAX, TAG_COUNT_MAX};
 use crate::base::{ChunkId, RepositoryId, SnapshotId, Time};
@@ -34,7 +35,7 @@ pub struct Source {
     pub digest: Option<[u8; 32]>,
 }
 
-/// Number of a class that was not decided.
+/// Number of a class that was not decided; sources may have it, files not.
 pub const CLASS_UNDECIDED: u8 = 255;
 
 /// What a run read and stored.
@@ -180,7 +181,14 @@ impl Snapshot {
         require_ascending(&keys, "order of metadata")?;
         let digests_hold =
             self.sources.iter().all(|source| source.digest.is_none() == (source.kind == SourceKind::Path));
-        if digests_hold { Ok(()) } else { Err(FormatError::invalid("digest of a source")) }
+        if !digests_hold {
+            return Err(FormatError::invalid("digest of a source"));
+        }
+        let is_class = |number: u8| number == CLASS_UNDECIDED || CLASS_NUMBERS.contains(&number);
+        match self.sources.iter().all(|source| is_class(source.class)) {
+            true => Ok(()),
+            false => Err(FormatError::invalid("class of a source")),
+        }
     }
 }
 

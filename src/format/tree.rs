@@ -29,6 +29,16 @@ pub enum TreeChunk {
 }
 
 impl TreeChunk {
+    /// Refuses an inner chunk of one child at the top of a directory: the child would be the root.
+    pub fn require_root(&self) -> Result<(), FormatError> {
+        match self {
+            Self::Inner { children, .. } if children.len() < 2 => {
+                Err(FormatError::invalid("root tree chunk with one child"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Decodes a chunk.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut input = Reader::new(bytes, "tree chunk");
@@ -90,8 +100,9 @@ impl LeafWriter {
         Self::default()
     }
 
-    /// Adds a node; returns a leaf chunk whenever one is complete.
-    pub fn push(&mut self, node: &Node) -> Result<Option<Vec<u8>>, FormatError> {
+    /// Adds a node; returns the leaf chunks that are complete, at most two: the one that has no room for the node, and
+    /// the one that ends after it.
+    pub fn push(&mut self, node: &Node) -> Result<Vec<Vec<u8>>, FormatError> {
         if self.last.as_ref().is_some_and(|last| *last >= node.name) {
             return Err(FormatError::invalid("order of names in a tree"));
         }
@@ -99,12 +110,15 @@ impl LeafWriter {
         node.encode(&mut out)?;
         let encoded = out.finish();
         let overflows = self.count > 0 && HEAD_BYTES + self.body.len() + encoded.len() > LEAF_MAX_BYTES;
-        let full = if overflows { Some(self.take()?) } else { None };
+        let mut full = Vec::new();
+        if overflows {
+            full.push(self.take()?);
+        }
         self.body.extend_from_slice(&encoded);
         self.count += 1;
         self.last = Some(node.name.clone());
-        if full.is_none() && self.ends_here(&node.name) {
-            return Ok(Some(self.take()?));
+        if self.ends_here(&node.name) {
+            full.push(self.take()?);
         }
         Ok(full)
     }
@@ -206,6 +220,39 @@ mod tests {
         let (before, after) = (leaves(&nodes), leaves(&more));
         let shared = after.iter().filter(|leaf| before.contains(leaf)).count();
         assert!(shared + 2 >= after.len(), "{shared} of {} leaves shared", after.len());
+    }
+
+    #[test]
+    fn a_node_that_overflows_a_leaf_may_end_the_next_one_too() {
+        let sized = |name: &str, bytes: usize| {
+            let mut node = node(name.as_bytes());
+            node.xattrs = vec![(b"user.a".to_vec(), vec![0; bytes])];
+            node
+        };
+        let marked = |name: &String| blake3::hash(name.as_bytes()).as_bytes()[0].is_multiple_of(32);
+        let names: Vec<String> = (0..1000).map(|n| format!("file{n:05}")).collect();
+        let last = names.iter().skip(5).find(|name| marked(name)).unwrap();
+        let mut before = names.iter().take_while(|name| *name < last).filter(|name| !marked(name));
+        let mut writer = LeafWriter::new();
+        for _ in 0..4 {
+            assert!(writer.push(&sized(before.next().unwrap(), 60_000)).unwrap().is_empty());
+        }
+        let chunks = writer.push(&sized(last, 60_000)).unwrap();
+        let counts = chunks.iter().map(|chunk| match TreeChunk::decode(chunk).unwrap() {
+            TreeChunk::Leaf(nodes) => nodes.len(),
+            TreeChunk::Inner { .. } => 0,
+        });
+        assert_eq!(counts.collect::<Vec<_>>(), [4, 1]);
+        assert_eq!(writer.finish().unwrap(), None);
+    }
+
+    #[test]
+    fn a_root_has_two_children_or_is_a_leaf() {
+        let inner =
+            |count| TreeChunk::decode(&encode_inner(1, &vec![ChunkId([1; 32]); count]).unwrap()).unwrap();
+        assert!(inner(1).require_root().is_err());
+        assert!(inner(2).require_root().is_ok());
+        assert!(TreeChunk::Leaf(vec![]).require_root().is_ok());
     }
 
     #[test]

@@ -114,3 +114,41 @@ pub fn verify_chunks(
     }
     if rest.is_empty() { Ok(()) } else { Err(FormatError::invalid("length of a block").into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::RepositoryId;
+    use crate::base::clock::SeededEntropy;
+    use crate::crypto::MasterKey;
+
+    /// Seal, head and one entry of the part table.
+    const OVERHEAD_BYTES: usize = 24 + 16 + 17;
+
+    #[test]
+    fn no_block_grows_by_more_than_its_seal_and_head() {
+        let master = MasterKey::from_bytes([7; 32]);
+        let keys = KeyRing::new(RepositoryId([1; 16]), &master, Arc::new(SeededEntropy::new(1)));
+        let noise = |length| {
+            let mut bytes = vec![0; length];
+            blake3::Hasher::new().update(b"noise").finalize_xof().fill(&mut bytes);
+            bytes
+        };
+        // Floats of random mantissa: planes are tried, and pay little.
+        let floats: Vec<u8> = noise(4096).chunks(4).flat_map(|b| [b[0], b[1], b[2] & 0x7f, 0x3f]).collect();
+        let text = b"INSERT INTO t VALUES (1);\n".repeat(1000);
+        for raw in [vec![7], vec![1, 2, 3], noise(9), noise(65_537), noise(1 << 20), floats, text] {
+            for content in [Content::Data, Content::Tree] {
+                for sealing in [Sealing::Sampled, Sealing::Text, Sealing::Stored] {
+                    let length_bytes = u32::try_from(raw.len()).unwrap();
+                    let chunks = vec![DirectoryChunk { id: chunk_id(&keys, content, &raw), length_bytes }];
+                    let sealed = seal_block(&keys, content, &raw, chunks, sealing).unwrap();
+                    let grown = sealed.stored.len() <= raw.len() + OVERHEAD_BYTES;
+                    assert!(grown && !sealed.fell_back, "{} bytes, {sealing:?}", raw.len());
+                }
+            }
+        }
+    }
+}

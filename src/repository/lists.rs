@@ -103,6 +103,8 @@ pub struct ListReader<'a, 'r> {
     stack: Vec<(u8, std::vec::IntoIter<ListEntry>)>,
     expected_bytes: u64,
     seen_bytes: u64,
+    expected_count: Option<u64>,
+    seen_count: u64,
     list_chunks: Vec<ChunkId>,
 }
 
@@ -114,6 +116,8 @@ impl<'a, 'r> ListReader<'a, 'r> {
             stack: Vec::new(),
             expected_bytes: size_bytes,
             seen_bytes: 0,
+            expected_count: None,
+            seen_count: 0,
             list_chunks: Vec::new(),
         };
         match content {
@@ -121,7 +125,10 @@ impl<'a, 'r> ListReader<'a, 'r> {
                 let entries: Vec<ListEntry> = chunks.iter().copied().map(entry_of).collect();
                 list.stack.push((0, entries.into_iter()));
             }
-            FileContent::List { root, level, .. } => list.descend(root, *level, size_bytes)?,
+            FileContent::List { root, level, chunk_count } => {
+                list.expected_count = Some(*chunk_count);
+                list.descend(root, *level, size_bytes)?;
+            }
         }
         Ok(list)
     }
@@ -137,6 +144,9 @@ impl<'a, 'r> ListReader<'a, 'r> {
         if chunk.level != level || chunk.content_bytes() != content_bytes {
             return Err(damaged("level or length differs from what its parent says"));
         }
+        if self.list_chunks.is_empty() {
+            chunk.require_root().map_err(|error| Error::of_format(object(), &error))?;
+        }
         self.list_chunks.push(*id);
         self.stack.push((level, chunk.entries.into_iter()));
         Ok(())
@@ -147,14 +157,15 @@ impl<'a, 'r> ListReader<'a, 'r> {
         &self.list_chunks
     }
 
-    /// Returns the next chunk, `None` at the end; fails when the lengths do not add up to the file's size.
+    /// Returns the next chunk, `None` at the end; fails when lengths or number of the chunks are not the file's.
     pub fn next_chunk(&mut self) -> Result<Option<ChunkRef>, Error> {
         loop {
             let Some((level, entries)) = self.stack.last_mut() else {
-                if self.seen_bytes == self.expected_bytes {
+                let counted = self.expected_count.is_none_or(|expected| expected == self.seen_count);
+                if self.seen_bytes == self.expected_bytes && counted {
                     return Ok(None);
                 }
-                let reason = "lengths do not add up to the size of the file".to_owned();
+                let reason = "lengths or number of its chunks are not those of the file".to_owned();
                 return Err(Error::Damaged { object: "chunk list".to_owned(), reason });
             };
             let level = *level;
@@ -167,6 +178,7 @@ impl<'a, 'r> ListReader<'a, 'r> {
                 continue;
             }
             self.seen_bytes = self.seen_bytes.saturating_add(entry.content_bytes);
+            self.seen_count += 1;
             let length_bytes =
                 u32::try_from(entry.content_bytes).map_err(|_| Error::Internal { what: "chunk length" })?;
             return Ok(Some(ChunkRef { id: entry.id, length_bytes }));

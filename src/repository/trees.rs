@@ -24,7 +24,7 @@ impl DirectoryWriter {
 
     /// Adds a node; names must come in ascending order.
     pub fn push(&mut self, node: &Node, writer: &mut ChunkWriter) -> Result<(), Error> {
-        if let Some(chunk) = self.leaf.push(node)? {
+        for chunk in self.leaf.push(node)? {
             self.leaves.push(writer.add_tree(chunk)?);
         }
         Ok(())
@@ -80,6 +80,9 @@ impl<'a, 'r> TreeCursor<'a, 'r> {
         };
         if expected_level.is_some_and(|expected| expected != found) || u64::from(found) > TREE_LEVEL_MAX {
             return Err(damaged("level differs from what its parent says"));
+        }
+        if expected_level.is_none() {
+            chunk.require_root().map_err(|error| Error::of_format(object(), &error))?;
         }
         match chunk {
             TreeChunk::Inner { level, children } => self.stack.push((level, children.into_iter())),

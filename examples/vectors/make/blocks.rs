@@ -38,7 +38,7 @@ impl Shape {
 }
 
 /// Returns one zstd frame with its content size, made after `prefix`.
-fn frame(plain: &[u8], prefix: &[u8], checksum: bool) -> Vec<u8> {
+pub(crate) fn frame(plain: &[u8], prefix: &[u8], checksum: bool) -> Vec<u8> {
     let mut context = CCtx::create();
     context.set_parameter(CParameter::ChecksumFlag(checksum)).expect("a known parameter");
     if !prefix.is_empty() {
@@ -278,7 +278,7 @@ fn bad_frames(cases: &mut Cases) {
     let liar = with(&bomb, size_at.expect("a content size of four bytes"), &20_u32.to_le_bytes());
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
     let checked = frame(&raw, b"", true);
-    let list: [(&str, &str, &str, Vec<u8>); 15] = [
+    let list: [(&str, &str, &str, Vec<u8>); 18] = [
         ("zstd, not a frame", "the first byte differs", "zstd", block(flipped(&good, 0))),
         ("zstd, nothing", "no bytes", "zstd", block(vec![])),
         ("zstd, cut", "the last byte is missing", "zstd", block(cut(&good, 1))),
@@ -302,6 +302,9 @@ fn bad_frames(cases: &mut Cases) {
         ("zstd bomb in disguise", "says 20 bytes, holds 1 MiB", "zstd", block(liar)),
         ("zstd, no content size", "a window of 1 KiB", "zstd", by_hand(&[0x00, 0x00])),
         ("zstd, dictionary id", "dictionary 1", "zstd", by_hand(&[0x21, 1, 20])),
+        ("zstd, empty dictionary id", "dictionary 0, written", "zstd", by_hand(&[0x21, 0, 20])),
+        ("zstd, large window", "4 MiB and an eighth", "zstd", by_hand(&[0x80, 0x61, 20, 0, 0, 0])),
+        ("zstd, only a skippable frame", "no bytes in it", "zstd", block(skippable.to_vec())),
         ("zstd, huge window", "a window of 1 GiB", "zstd", by_hand(&[0x80, 0xa0, 20, 0, 0, 0])),
         (
             "zstd, wrong checksum",
@@ -311,7 +314,13 @@ fn bad_frames(cases: &mut Cases) {
         ),
     ];
     refuse(cases, 20, &list);
-    let mut same = fields(&by_hand(&[0x20, 20]), 20, &Data::Hex(vec![]));
-    same["raw"] = json!(hex(&raw));
-    cases.good("zstd frame made by hand", same);
+    let by_hand_too = [
+        ("zstd frame made by hand", by_hand(&[0x20, 20])),
+        ("zstd, the largest window", by_hand(&[0x80, 0x60, 20, 0, 0, 0])),
+    ];
+    for (name, coded) in by_hand_too {
+        let mut same = fields(&coded, 20, &Data::Hex(vec![]));
+        same["raw"] = json!(hex(&raw));
+        cases.good(name, same);
+    }
 }

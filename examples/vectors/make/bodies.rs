@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use snap::base::id::hex;
 use snap::base::{ChunkId, PackId, SnapshotId, Time};
-use snap::format::config::{Config, DEFAULT_CHUNKER_SETS, Feature, LeaseMode};
+use snap::format::config::{ChunkerSet, Config, DEFAULT_CHUNKER_SETS, Feature, LeaseMode};
 use snap::format::index::{self, IndexPack};
 use snap::format::lease::Lease;
 use snap::format::pack::Content;
@@ -64,7 +64,18 @@ pub(crate) fn config() -> Cases {
     rich.pack_target_bytes = 4 << 20;
     rich.ro_compat = vec![feature("a"), feature("b")];
     rich.compat = vec![feature("hint")];
-    for (name, config) in [("defaults", &plain), ("features that allow reading", &rich)] {
+    let mut sets = plain.clone();
+    sets.chunker_sets = vec![plain.chunker_sets[0], plain.chunker_sets[2]];
+    sets.chunker_sets.push(ChunkerSet { class: 9, normalization: 3, ..plain.chunker_sets[1] });
+    let mut one = plain.clone();
+    one.chunker_sets.truncate(1);
+    let named = [
+        ("defaults", &plain),
+        ("features that allow reading", &rich),
+        ("sets of other classes", &sets),
+        ("one set", &one),
+    ];
+    for (name, config) in named {
         let body = config.encode().expect("a good config");
         cases.good(name, accepted(&body, describe::config(config)));
     }
@@ -76,6 +87,10 @@ pub(crate) fn config() -> Cases {
     let (mode, target, sets) = (28, 29, 35);
     let word = |value: u32| value.to_le_bytes();
     let b = places(&rich, b"\x01\x00b");
+    // The sets from the second on, as the only ones.
+    let others = [&good[..sets - 2], &[3, 0], &good[sets + 15..]].concat();
+    let none = [&good[..sets - 2], &[0, 0], &good[sets + 60..]].concat();
+    let narrow = [&[2], word(64).as_slice(), &word(128), &word(256)].concat();
     bodies(
         &mut cases,
         &[
@@ -85,6 +100,12 @@ pub(crate) fn config() -> Cases {
             ("small packs", "one byte below 4 MiB", "value", with(&good, target, &word((4 << 20) - 1))),
             ("large packs", "one byte above 100 MiB", "value", with(&good, target, &word((100 << 20) + 1))),
             ("algorithm", "algorithm 2", "number", with(&good, sets + 1, &[2])),
+            ("normalization above 3", "level 4", "value", with(&good, sets + 2, &[4])),
+            ("normalization below the masks", "2^7 less 2", "value", with(&good, sets + 2, &narrow)),
+            ("no set of class 0", "1, 2, 3", "value", others),
+            ("no sets", "n is 0", "count", none),
+            ("set count", "257 sets", "limit", with(&good, sets - 2, &257_u16.to_le_bytes())),
+            ("set count above the bytes", "256 sets", "short", with(&good, sets - 2, &256_u16.to_le_bytes())),
             ("normalization", "no mask for 2^26", "value", with(&good, sets + 2, &[10])),
             ("min", "no power of two", "value", with(&good, sets + 3, &word(16_385))),
             ("min of 32", "below 64", "value", with(&good, sets + 3, &word(32))),
@@ -137,6 +158,13 @@ pub(crate) fn index() -> Cases {
             ("order", "the second id below the first", "order", with(&good, second, &[0])),
             ("twice", "the same id twice", "order", with(&good, second, &[1; 32])),
             ("size", "above PACK_SIZE_MAX_BYTES", "limit", with(&one, 36, &word(134_217_729))),
+            ("least directory", "44 bytes", "value", with(&one, 40, &word(44))),
+            (
+                "directory above the pack",
+                "27 bytes for all else",
+                "mismatch",
+                with(&one, 40, &word(134_217_728 - 27)),
+            ),
             ("content", "content 2", "number", with(&one, 44, &[2])),
             ("copy", "2 in place of 0 or 1", "number", with(&one, 45, &[2])),
             (
@@ -261,6 +289,20 @@ pub(crate) fn snapshots() -> Cases {
                 let path = places(&good, b"\x02\x00\x04\x00/etc");
                 with(&good, path + 4, b"/srw")
             }),
+            ("metadata count", "257 entries", "limit", {
+                let count = places(&good, b"\x02\x00\x03\x00key");
+                with(&good, count, &257_u16.to_le_bytes())
+            }),
+            ("path count", "4097 paths", "limit", {
+                let count = places(&good, b"\x02\x00\x04\x00/etc");
+                with(&good, count, &4_097_u16.to_le_bytes())
+            }),
+            ("word count", "a command of 4097 words", "limit", {
+                let count = places(&good, b"\x03\x00\x07\x00pg_dump");
+                with(&good, count, &4_097_u16.to_le_bytes())
+            }),
+            ("source class", "class 4", "number", with(&good, stdin + 4, &[4])),
+            ("source class 254", "class 254", "number", with(&good, stdin + 4, &[254])),
             ("source kind", "kind 3", "number", with(&good, stdin - 1, &[3])),
             ("stream without digest", "a stdin source", "value", without_digest),
             ("path with digest", "a path source", "value", with(&good, stdin - 1, &[0])),
@@ -293,6 +335,12 @@ pub(crate) fn plans() -> Cases {
             ("order", "descending", "order", with(&good, count + 4, &[3])),
             ("twice", "the same pack", "order", with(&good, count + 4, &[2; 32])),
             ("count", "three, two follow", "short", with(&good, count, &[3])),
+            (
+                "count above the limit",
+                "1048577 packs",
+                "limit",
+                with(&good, count, &1_048_577_u32.to_le_bytes()),
+            ),
             ("host", "NUL", "text", with(&good, count - 1, &[0])),
             ("nanoseconds", "a whole second", "value", with(&good, 8, &1_000_000_000_u32.to_le_bytes())),
             ("cut", "one byte less", "short", cut(&good, 1)),

@@ -99,6 +99,19 @@ pub(crate) fn chunks() -> Cases {
         });
         cases.good(name, fields);
     }
+    let bad = [
+        ("normalization 4", "above 3", [4, 4_096, 16_384, 65_536]),
+        ("average below the masks", "2^7 less 2", [2, 64, 128, 256]),
+        ("min of 32", "below 64", [0, 32, 64, 128]),
+        ("min is avg", "not ascending", [1, 256, 256, 1_024]),
+        ("avg is max", "not ascending", [1, 256, 1_024, 1_024]),
+        ("no power of two", "avg of 255", [1, 64, 255, 1_024]),
+        ("max of 2 MiB", "above CHUNK_SIZE_MAX_BYTES", [1, 65_536, 262_144, 2_097_152]),
+    ];
+    for (name, comment, parameters) in bad {
+        let fields = json!({ "op": "cut", "parameters": parameters, "input": "" });
+        cases.bad(name, comment, "value", fields);
+    }
     cases
 }
 
@@ -143,6 +156,19 @@ pub(crate) fn lists() -> Cases {
             "entries": describe::list(chunk),
         });
         cases.good(name, fields);
+    }
+    let roots =
+        [("root, a leaf of one", 0, 1, "ok"), ("root of two", 1, 2, "ok"), ("root of one", 1, 1, "count")];
+    for (name, level, count, expect) in roots {
+        let entries = [entry("6", 7), entry("7", 8)][..count].to_vec();
+        let chunk = ListChunk { level, entries };
+        let body = chunk.encode().expect("a good chunk");
+        let mut fields = json!({ "op": "decode", "root": true, "chunk": hex(&body) });
+        if expect == "ok" {
+            fields["level"] = json!(level);
+            fields["entries"] = describe::list(&chunk);
+        }
+        cases.add(name, if expect == "ok" { "" } else { "its child would be the root" }, expect, fields);
     }
     let good = leaf.encode().expect("a good chunk");
     let inner = wide.encode().expect("a good chunk");

@@ -86,13 +86,14 @@ pub(crate) fn packs() -> Cases {
     let word = |value: u32| value.to_le_bytes();
     let one = made.blocks[2].clone();
     let alone = Directory { blocks: vec![one] }.encode().expect("a good directory");
-    let bad: [(&str, &str, &str, Vec<u8>); 17] = [
+    let bad: [(&str, &str, &str, Vec<u8>); 19] = [
         ("no blocks", "n is 0", "count", vec![0; 4]),
         ("count above the bytes", "n is 65536", "short", with(&alone, 0, &word(65_536))),
         ("count above the limit", "n is 65537", "limit", with(&alone, 0, &word(65_537))),
         ("greatest count", "n is 2^32 - 1", "limit", with(&alone, 0, &word(u32::MAX))),
         ("long block", "one byte above the limit", "limit", with(&good, stored, &word(1_049_601))),
         ("short block", "no room for a seal", "value", with(&good, stored, &word(39))),
+        ("block of 56 bytes", "no room for a part", "value", with(&good, stored, &word(56))),
         ("block without chunks", "a count of 0", "count", with(&alone, 8, &word(0))),
         ("chunk count above the limit", "65537 chunks", "limit", with(&good, counts, &word(65_537))),
         (
@@ -107,6 +108,12 @@ pub(crate) fn packs() -> Cases {
         ("empty chunk", "a length of 0", "value", with(&good, lengths, &word(0))),
         ("large chunk", "above CHUNK_SIZE_MAX_BYTES", "value", with(&good, lengths, &word(1_048_577))),
         ("long raw", "chunks of more than 1 MiB in a block", "limit", with(&good, lengths, &word(1 << 20))),
+        (
+            "long raw with bases",
+            "one byte above 256 KiB",
+            "limit",
+            with(&good, lengths + 8, &word((1 << 18) + 1)),
+        ),
         ("chunk twice", "the second id is the first", "duplicate", with(&good, ids + 32, &id("a"))),
         ("trailing", "one byte more", "trailing", longer(&good)),
     ];
@@ -156,7 +163,7 @@ fn whole_packs(cases: &mut Cases) {
     let mut none = encode_head(Content::Data);
     close(&ring, &mut none, &[0; 4]);
     let word = |value: u32| value.to_le_bytes();
-    let bad: [(&str, &str, &str, Vec<u8>); 13] = [
+    let bad: [(&str, &str, &str, Vec<u8>); 14] = [
         ("magic", "the first byte differs", "magic", flipped(&good, 0)),
         ("version", "version 2", "version", with(&good, 8, &[2])),
         ("content", "content 2", "number", with(&good, 10, &[2])),
@@ -164,6 +171,7 @@ fn whole_packs(cases: &mut Cases) {
         ("reserved", "a reserved byte", "reserved", with(&good, 15, &[1])),
         ("end", "the last byte differs", "magic", flipped(&good, end - 1)),
         ("directory beyond the pack", "2^32 - 1 bytes", "short", with(&good, end - 12, &word(u32::MAX))),
+        ("least directory", "44 bytes", "value", with(&good, end - 12, &word(44))),
         ("directory longer", "one byte more", "open", with(&good, end - 12, &word(length + 1))),
         ("directory shorter", "one byte less", "open", with(&good, end - 12, &word(length - 1))),
         ("directory damaged", "a byte of it differs", "open", flipped(&good, directory_start + 30)),

@@ -13,6 +13,7 @@ use snap::format::sealed::{associated_data, wrap};
 use snap::format::sheet::{self, SheetKind};
 use snap::format::{Kind, frame};
 
+use super::blocks::frame as zstd_frame;
 use super::data::{Data, xof};
 use super::describe::time;
 use super::{Cases, MASTER, REPOSITORY, TIME, cut, flipped, longer, ring, seal_frame, with};
@@ -168,6 +169,9 @@ fn key_files(cases: &mut Cases) {
     let mut named = key_case(good, "password", password);
     named["id"] = json!(hash(b""));
     cases.bad("name", "the hash is not the name", "hash", named);
+    let mut both = key_case(&flipped(good, 0), "password", password);
+    both["id"] = json!(hash(good));
+    cases.bad("name before magic", "the name is checked first", "hash", both);
 }
 
 fn sheets(cases: &mut Cases) {
@@ -177,7 +181,8 @@ fn sheets(cases: &mut Cases) {
         let text = sheet::encode(kind, secret).to_string();
         let fields = |text: &str, canonical: bool| json!({ "op": "secret", "text": text, "canonical": canonical, "kind": word, "secret": hex(secret) });
         cases.good(&format!("sheet {word}"), fields(&text, true));
-        let typed = format!("\r\n# kept in the safe\r\n{}", text.to_uppercase().replace(' ', "\t "))
+        let typed = text.to_uppercase().replace(' ', "\t \u{a0}");
+        let typed = format!("\r\n# kept in the safe\n \t# \u{e9}: x\n{typed}\n  # after the end\n \n")
             .replace('\n', "\r\n");
         cases.good(&format!("sheet {word} as typed"), fields(&typed, false));
         let lines: Vec<&str> = text.lines().collect();
@@ -189,6 +194,21 @@ fn sheets(cases: &mut Cases) {
         bad("no head", "the first line is missing", lines[1..].join("\n"));
         bad("a line is missing", "line 2", [&lines[..2], &lines[3..]].concat().join("\n"));
         bad("lines in another order", "3 before 2", [lines[0], lines[1], lines[3], lines[2]].join("\n"));
+        bad("a line after the end", "`end` twice", format!("{text}end\n"));
+        bad(
+            "a line more",
+            "behind the last one",
+            format!("{}\n{}\nend\n", text.replace("\nend\n", ""), lines[1]),
+        );
+        bad("words before a comment", "a `#` inside a line begins none", text.replacen('\n', " # x\n", 1));
+        bad("unused bits", "the last bit of the last group is 1", {
+            // The letter before the space and the check; the letters of unused bits that are 0 are followed by
+            // those of 1.
+            let line = lines[lines.len() - 2];
+            let place = line.len() - 4;
+            let next = char::from(line.as_bytes()[place] + 1);
+            text.replace(line, &format!("{}{next}{}", &line[..place], &line[place + 1..]))
+        });
         bad("another kind", "the check covers the kind", {
             let other = if word == "raw" { "master" } else { "raw" };
             text.replace(word, other)
@@ -317,7 +337,25 @@ fn frames(cases: &mut Cases) {
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
     let bomb = zstd::bulk::compress(&vec![0; 65_537], 3).expect("zeros compress");
     let grown = zstd::bulk::compress(b"xyz", 3).expect("three bytes");
-    let bad: [(&str, &str, &str, Vec<u8>); 12] = [
+    // One block of 100 equal bytes behind a head made by hand (RFC 8878, 3.1.1).
+    let by_hand = |head_of_zstd: &[u8]| {
+        let block = [(100_u8 << 3) | 3, 100 >> 5, 0, b'a'];
+        [head(1, 100).as_slice(), &[0x28, 0xb5, 0x2f, 0xfd], head_of_zstd, &block].concat()
+    };
+    let hundred = vec![b'a'; 100];
+    accept(cases, "frame, no content size", &by_hand(&[0x00, 0x00]), &hundred);
+    accept(cases, "frame, content size without window", &by_hand(&[0x20, 100]), &hundred);
+    accept(cases, "frame, the largest window", &by_hand(&[0x00, 0x60]), &hundred);
+    let checked = [head(1, 300), zstd_frame(&plain, b"", true)].concat();
+    accept(cases, "frame, a checksum", &checked, &plain);
+    let bad: [(&str, &str, &str, Vec<u8>); 19] = [
+        ("wrong checksum", "the last byte differs", "zstd", flipped(&checked, checked.len() - 1)),
+        ("dictionary id", "dictionary 1", "zstd", by_hand(&[0x21, 1, 100])),
+        ("empty dictionary id", "dictionary 0, written", "zstd", by_hand(&[0x21, 0, 100])),
+        ("large window", "4 MiB and an eighth", "zstd", by_hand(&[0x00, 0x61])),
+        ("another content size", "99 of 100", "zstd", by_hand(&[0x20, 99])),
+        ("no content size, length below", "99 of 100", "zstd", with(&by_hand(&[0x00, 0x00]), 1, &[99])),
+        ("no content size, length above", "101 of 100", "zstd", with(&by_hand(&[0x00, 0x00]), 1, &[101])),
         ("head cut", "four bytes", "short", vec![0, 0, 0, 0]),
         ("coder", "coder 2", "number", with(&good, 0, &[2])),
         ("limit", "above CONFIG_PLAIN_MAX_BYTES", "limit", [head(1, 65_537), bomb].concat()),

@@ -5,6 +5,7 @@ use snap::base::id::hex;
 use snap::base::{ChunkId, Time};
 use snap::format::node::{ChunkRef, FileContent, Node, NodeKind};
 use snap::format::tree::{LeafWriter, TreeChunk, encode_inner};
+use snap::format::wire::Writer;
 
 use super::bodies::{id, places};
 use super::{Cases, TIME, cut, describe, longer, with};
@@ -39,7 +40,7 @@ pub(crate) fn node(name: &[u8], kind: NodeKind) -> Node {
 pub(crate) fn leaf(nodes: &[Node]) -> Vec<u8> {
     let mut writer = LeafWriter::new();
     for node in nodes {
-        assert_eq!(writer.push(node).expect("a good node"), None);
+        assert!(writer.push(node).expect("a good node").is_empty());
     }
     writer.finish().expect("a short leaf").expect("one leaf")
 }
@@ -79,6 +80,9 @@ pub(crate) fn trees() -> Cases {
     let inner = encode_inner(8, &[ChunkId(id("x")), ChunkId(id("x"))]).expect("a good chunk");
     let all = leaf(&every_kind());
     let longest = leaf(&[file(&[b'n'; 4096], vec![])]);
+    let mut least = node(b"a", NodeKind::Fifo);
+    (least.user, least.group) = (String::new(), String::new());
+    accept_tree(&mut cases, "the least node", &leaf(&[least]));
     let good = [("every kind", all), ("empty", leaf(&[])), ("inner", inner), ("longest name", longest)];
     for (name, chunk) in good {
         accept_tree(&mut cases, name, &chunk);
@@ -87,10 +91,12 @@ pub(crate) fn trees() -> Cases {
     bad_nodes(&mut cases);
     let one = leaf(&[file(b"a", vec![])]);
     let inner = encode_inner(1, &[ChunkId(id("x"))]).expect("a good chunk");
-    let bad: [(&str, &str, &str, Vec<u8>); 9] = [
+    let bad: [(&str, &str, &str, Vec<u8>); 11] = [
         ("tag", "a list's tag", "magic", with(&one, 0, &[0x4c])),
         ("level 9", "above TREE_LEVEL_MAX", "limit", with(&inner, 1, &[9])),
         ("no children", "n is 0 at level 1", "count", vec![0x54, 1, 0, 0, 0, 0]),
+        ("inner count above the limit", "n is 8193", "limit", vec![0x54, 1, 1, 0x20, 0, 0]),
+        ("inner count above the bytes", "n is 8192", "short", vec![0x54, 1, 0, 0x20, 0, 0]),
         ("count above the nodes", "n is 2, one node", "short", with(&one, 2, &[2])),
         ("count below the nodes", "n is 0, one node", "trailing", with(&one, 2, &[0])),
         ("count above the bytes", "n is 65536", "short", with(&one, 2, &[0, 0, 1, 0])),
@@ -101,7 +107,89 @@ pub(crate) fn trees() -> Cases {
     for (name, comment, code, chunk) in bad {
         cases.bad(name, comment, code, fields(&chunk));
     }
+    roots(&mut cases);
+    ends(&mut cases);
     cases
+}
+
+fn roots(cases: &mut Cases) {
+    for (name, count, expect) in [("root of two", 2, "ok"), ("root of one", 1, "count")] {
+        let chunk = encode_inner(1, &[ChunkId(id("x")), ChunkId(id("y"))][..count]).expect("a good chunk");
+        let mut fields = json!({ "op": "decode", "root": true, "chunk": hex(&chunk) });
+        if expect == "ok" {
+            let (level, entries) = describe::tree(&TreeChunk::decode(&chunk).expect("a good chunk"));
+            (fields["level"], fields["entries"]) = (json!(level), entries);
+        }
+        cases.add(name, if expect == "ok" { "" } else { "its child would be the root" }, expect, fields);
+    }
+}
+
+/// Returns a node of `name` that takes `length` bytes, which an attribute makes up.
+fn sized(name: &str, length: usize) -> Node {
+    let mut sized = file(name.as_bytes(), vec![]);
+    sized.xattrs = vec![(b"a".to_vec(), vec![])];
+    let mut out = Writer::new();
+    sized.encode(&mut out).expect("a good node");
+    sized.xattrs[0].1 = vec![0; length.checked_sub(out.len()).expect("a longer node")];
+    sized
+}
+
+/// Returns the index after the last node of each leaf of a directory of nodes of given names and lengths.
+pub(crate) fn leaf_ends(nodes: &[(String, usize)]) -> Vec<usize> {
+    let mut writer = LeafWriter::new();
+    let mut chunks = Vec::new();
+    for (name, length) in nodes {
+        chunks.extend(writer.push(&sized(name, *length)).expect("a good node"));
+    }
+    chunks.extend(writer.finish().expect("a good leaf"));
+    let count = |chunk: &Vec<u8>| match TreeChunk::decode(chunk).expect("a good leaf") {
+        TreeChunk::Leaf(nodes) => nodes.len(),
+        TreeChunk::Inner { .. } => 0,
+    };
+    let mut end = 0;
+    chunks
+        .iter()
+        .map(|chunk| {
+            end += count(chunk);
+            end
+        })
+        .collect()
+}
+
+fn ends(cases: &mut Cases) {
+    let marked = |name: &String| blake3::hash(name.as_bytes()).as_bytes()[0].is_multiple_of(32);
+    let names: Vec<String> = (0..1_000).map(|at| format!("n{at:04}")).collect();
+    let all = |length: fn(usize) -> usize| -> Vec<(String, usize)> {
+        names.iter().cloned().enumerate().map(|(at, name)| (name, length(at))).collect()
+    };
+    let plain: Vec<&String> = names.iter().filter(|name| !marked(name)).collect();
+    let last = names.iter().rfind(|name| marked(name)).expect("a marked name");
+    let unmarked = |lengths: &[usize]| -> Vec<(String, usize)> {
+        plain.iter().zip(lengths).map(|(name, length)| ((*name).clone(), *length)).collect()
+    };
+    // One more node tells whether the leaf ended with the marked one.
+    let and_last = |lengths: &[usize], length| {
+        [unmarked(lengths), vec![(last.clone(), length), ("zz".to_owned(), 200)]].concat()
+    };
+    let list = [
+        ("nothing", vec![]),
+        ("equal nodes", all(|_| 200)),
+        ("nodes of many lengths", all(|at| 150 + at * at % 3_001)),
+        ("leaves without a mark", unmarked(&[60_000; 40])),
+        ("256 KiB exactly", unmarked(&[65_535, 65_535, 65_535, 65_533, 200])),
+        ("a byte above 256 KiB", unmarked(&[65_535, 65_535, 65_535, 65_534, 200])),
+        ("a mark at 16 KiB exactly", and_last(&[16_000], 378)),
+        ("a mark a byte before 16 KiB", and_last(&[16_000], 377)),
+        ("a node that overflows one leaf and ends the next", and_last(&[60_000; 4], 60_000)),
+        ("a marked node that fits", and_last(&[60_000; 4], 16_000)),
+        ("a node that overflows one leaf and is a byte short of the next", and_last(&[65_000; 4], 16_377)),
+    ];
+    for (name, nodes) in list {
+        let ends = leaf_ends(&nodes);
+        let words: Vec<String> = nodes.iter().map(|(name, length)| format!("{name} {length}")).collect();
+        let fields = json!({ "op": "ends", "nodes": words.join(" "), "ends": ends });
+        cases.good(&format!("ends: {name}"), fields);
+    }
 }
 
 fn accept_tree(cases: &mut Cases, name: &str, chunk: &[u8]) {
@@ -162,9 +250,27 @@ fn bad_nodes(cases: &mut Cases) {
     let folder_link = directory.len() - 35;
     let linked =
         [&directory[..folder_link], &[1], &7_u64.to_le_bytes(), &directory[folder_link + 1..]].concat();
-    let cases_: [(&str, &str, &str, Vec<u8>); 19] = [
+    let short_target = leaf(&[node(b"a", NodeKind::Symlink { target: b"tt".to_vec() })]);
+    let target = short_target.len() - 4;
+    let no_target = [&link_good[..link_good.len() - 3], &[0, 0]].concat();
+    let fifo = leaf(&[node(b"a", NodeKind::Fifo)]);
+    // One attribute: its count, the length of its name, its name, the length of its value.
+    let mut tagged = file(b"a", vec![]);
+    tagged.xattrs = vec![(b"u".to_vec(), vec![])];
+    let tagged = leaf(&[tagged]);
+    let attribute = places(&tagged, b"\x01\x00\x01\x00u");
+    let nameless = [&tagged[..attribute + 2], &[0, 0], &tagged[attribute + 5..]].concat();
+    let cases_: [(&str, &str, &str, Vec<u8>); 27] = [
         ("type", "type 7", "number", with(&good, kind, &[7])),
         ("flags", "bit 2", "reserved", with(&good, flags, &[4])),
+        ("flag of a fifo", "changed", "value", with(&fifo, flags, &[1])),
+        ("flag of a directory", "sparse", "value", with(&directory, flags + 2, &[2])),
+        ("class", "class 4", "number", with(&good, content + 8, &[4])),
+        ("class 255", "a class that only sources have", "number", with(&good, content + 8, &[255])),
+        ("attribute without name", "no bytes", "value", nameless),
+        ("attribute with NUL", "NUL", "value", with(&tagged, attribute + 4, &[0])),
+        ("no link target", "no bytes", "value", no_target),
+        ("link target with NUL", "NUL", "value", with(&short_target, target + 3, &[0])),
         ("mode", "a file type in the mode", "value", with(&good, mode, &0o100_644_u32.to_le_bytes())),
         ("user", "not UTF-8", "text", with(&good, user, &[0xff])),
         ("user with NUL", "NUL", "text", with(&good, user, &[0])),

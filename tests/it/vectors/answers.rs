@@ -23,7 +23,7 @@ use snap::format::{FormatError, Kind, frame, index};
 use snap::pack::{PackError, open_block, parse_pack};
 use zeroize::Zeroizing;
 
-use super::make::{REPOSITORY, chunks, data::xof, describe, ring};
+use super::make::{self, REPOSITORY, chunks, data::xof, describe, ring};
 
 /// The codes of refusal (`format-spec/vectors/README.md`).
 pub(super) const CODES: [&str; 26] = [
@@ -143,7 +143,7 @@ fn answer(set: &str, case: &Value) -> Result<Value, Refused> {
         "keys" => keys(case),
         "xaes" => Ok(xaes(case)),
         "sealed" => sealed(case),
-        "chunks" => Ok(cut_points(case)),
+        "chunks" => cut_points(case),
         "lists" => lists(case),
         "blocks" => {
             let raw =
@@ -200,8 +200,8 @@ fn keys(case: &Value) -> Result<Value, Refused> {
                 "raw" => Secret::Raw(Zeroizing::new(array(&case["secret"]))),
                 _ => Secret::Password(Zeroizing::new(bytes(&case["secret"]))),
             };
-            let file = KeyFile::decode(&stored)?;
             require_name(&stored, &case["id"])?;
+            let file = KeyFile::decode(&stored)?;
             let (repository, master, label) = unwrap_key(&file, &secret)?;
             assert_eq!(hex(&file.encode()), hex(&stored));
             Ok(json!({
@@ -260,16 +260,16 @@ fn sealed(case: &Value) -> Result<Value, Refused> {
     Ok(json!({ "plain": hex(&frame::decode(&framed, limit, "vector")?) }))
 }
 
-fn cut_points(case: &Value) -> Value {
+fn cut_points(case: &Value) -> Result<Value, Refused> {
     let parameters: Vec<u32> =
         case["parameters"].as_array().unwrap().iter().map(|n| u32::try_from(number(n)).unwrap()).collect();
     let ring = ring(0);
-    let chunker = chunks::chunker(&ring, parameters.try_into().unwrap()).unwrap();
+    let chunker = chunks::chunker(&ring, parameters.try_into().unwrap()).ok_or(Refused("format"))?;
     if case["op"] == "cut" {
-        return chunks::cut_fields(&ring, &chunker, &bytes(&case["input"]));
+        return Ok(chunks::cut_fields(&ring, &chunker, &bytes(&case["input"])));
     }
     let [count, step, modulus] = ["count", "step", "modulus"].map(|field| number(&case[field]));
-    json!({ "digest": chunks::accumulate(&chunker, text(&case["seed"]), count, step, modulus) })
+    Ok(json!({ "digest": chunks::accumulate(&chunker, text(&case["seed"]), count, step, modulus) }))
 }
 
 fn lists(case: &Value) -> Result<Value, Refused> {
@@ -278,6 +278,9 @@ fn lists(case: &Value) -> Result<Value, Refused> {
     }
     let stored = bytes(&case["chunk"]);
     let chunk = ListChunk::decode(&stored)?;
+    if case["root"] == true {
+        chunk.require_root()?;
+    }
     assert_eq!(chunk.encode()?, stored, "canonical");
     Ok(json!({ "level": chunk.level, "entries": describe::list(&chunk) }))
 }
@@ -303,8 +306,17 @@ fn packs(case: &Value) -> Result<Value, Refused> {
 }
 
 fn trees(case: &Value) -> Result<Value, Refused> {
+    if case["op"] == "ends" {
+        let words: Vec<&str> = text(&case["nodes"]).split_whitespace().collect();
+        let nodes: Vec<(String, usize)> =
+            words.chunks(2).map(|node| (node[0].to_owned(), node[1].parse().unwrap())).collect();
+        return Ok(json!({ "ends": make::trees::leaf_ends(&nodes) }));
+    }
     let stored = bytes(&case["chunk"]);
     let chunk = TreeChunk::decode(&stored)?;
+    if case["root"] == true {
+        chunk.require_root()?;
+    }
     if let TreeChunk::Leaf(nodes) = &chunk {
         let mut out = Writer::new();
         for node in nodes {
