@@ -8,8 +8,8 @@
 //! | [`base`] | ids, limits, clock and randomness, progress, escaping: no other room |
 //! | [`source`] | where bytes come from: walking, filters, files, streams, commands, their class |
 //! | [`chunker`] | plaintext to chunks: gear table and cut points |
-//! | [`crypto`] | subkeys, sealing, key derivation |
 //! | [`mod@format`] | the bytes of every object, encode and decode only (`format-spec/`) |
+//! | [`crypto`] | subkeys, sealing, key derivation |
 //! | [`codec`] | a block's transform and coder, with and without base |
 //! | [`backend`] | where objects go: directory, S3, and wrappers |
 //! | [`pack`] | blocks into packs and back |

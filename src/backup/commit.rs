@@ -16,7 +16,6 @@ pub(super) struct Beginning {
     seen: [u8; 32],
     parent: Option<(SnapshotId, ChunkId)>,
     plans: BTreeSet<PlanId>,
-    is_damaged: bool,
     /// Names the job in the local memory of unfinished runs.
     pub(super) job_key: Vec<u8>,
 }
@@ -28,24 +27,12 @@ impl Beginning {
         let ids = repository.snapshot_ids()?;
         let parent = choose_parent(repository, options, &ids, began)?;
         let plans = repository.load_plans()?.into_iter().map(|(id, ..)| id).collect();
-        Ok(Self {
-            began,
-            seen: seen_digest(&ids),
-            parent,
-            plans,
-            is_damaged: !repository.index_damage().is_empty(),
-            job_key: job_key(options),
-        })
+        Ok(Self { began, seen: seen_digest(&ids), parent, plans, job_key: job_key(options) })
     }
 
     /// Returns the root tree of the parent.
     pub(super) fn parent_root(&self) -> Option<ChunkId> {
         self.parent.map(|(_, root)| root)
-    }
-
-    /// Tells whether something of the index may be going away.
-    pub(super) fn is_careful(&self) -> bool {
-        self.is_damaged || !self.plans.is_empty()
     }
 
     /// Writes the snapshot, once everything that it needs is stored and indexed.

@@ -226,7 +226,6 @@ fn run(
                 force: options.force,
                 job_key,
                 parent_root: beginning.parent_root(),
-                careful: beginning.is_careful(),
             };
             let (assembled, sources) = run_walk(producer, walk, options.estimate, assembler)?;
             beginning.commit(repository, options, assembled, sources)

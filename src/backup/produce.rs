@@ -37,8 +37,6 @@ pub(super) struct Producer {
     pub(super) force: bool,
     pub(super) job_key: Vec<u8>,
     pub(super) parent_root: Option<ChunkId>,
-    /// Packs are pending deletion or the index is damaged: unchanged long files are looked at chunk by chunk.
-    pub(super) careful: bool,
 }
 
 /// Nobody takes steps any more.
@@ -149,8 +147,7 @@ impl Producer {
                     chunks.iter().filter(|_| stored.next() != Some(true)).count() == 0
                 }
                 (WalkEvent::Item { metadata, .. }, Candidate::Maybe { content, .. }) => {
-                    stored.next() == Some(true)
-                        && (!self.careful || list_is_stored(reader, content, metadata.size_bytes)?)
+                    stored.next() == Some(true) && list_is_stored(reader, content, metadata.size_bytes)?
                 }
                 _ => false,
             });

@@ -1,8 +1,11 @@
 //! The key files of a repository: unlock, add, list, remove.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::{Error, Repository};
+use super::{Error, LeaseGuard, Repository};
 use crate::backend::{Backend, ErrorKind, ObjectKey, ObjectKind};
 use crate::base::limits::{KEY_FILE_COUNT_MAX, KEY_FILE_MAX_BYTES};
 use crate::base::{Entropy, KeyFileId, RepositoryId, Time};
@@ -148,8 +151,10 @@ impl Repository {
     /// Removes a key file; refuses the last one.
     ///
     /// Whoever had its secret and a copy of the file can still derive the master key.
-    pub fn remove_key(&self, id: &KeyFileId) -> Result<(), Error> {
+    pub fn remove_key(self: &Arc<Self>, id: &KeyFileId, wait: Duration) -> Result<(), Error> {
         self.require_writable()?;
+        // Two removals side by side could take the last two.
+        let _lease = LeaseGuard::acquire(self, "remove key", wait)?;
         let infos = self.backend.list(ObjectKind::Key)?;
         let key = ObjectKey::key_file(id);
         if !infos.iter().any(|info| info.key == key) {
