@@ -1,5 +1,7 @@
 //! `snap key`.
 
+use std::sync::Arc;
+
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
@@ -135,7 +137,7 @@ fn list(context: &Context, repository: &Repository, opened: &OpenSecret) -> Resu
 
 fn remove(
     context: &Context,
-    repository: &Repository,
+    repository: &Arc<Repository>,
     opened: &OpenSecret,
     args: &KeyRemoveArgs,
 ) -> Result<(), CliError> {
@@ -165,14 +167,14 @@ fn remove(
         return Err(CliError::failed(message)
             .with_hint("replace it with: snap key change; or open with another key to remove it"));
     }
-    repository.remove_key(&id)?;
+    repository.remove_key(&id, context.globals.lock_wait.unwrap_or_default())?;
     context.out.note(&format!("removed key {}", id.short()))?;
     context.out.json("summary", json!({ "removed": id.to_string() }))
 }
 
 fn change(
     context: &Context,
-    repository: &Repository,
+    repository: &Arc<Repository>,
     opened: &OpenSecret,
     args: &NewKeyArgs,
 ) -> Result<(), CliError> {
@@ -182,7 +184,7 @@ fn change(
     };
     let old = repository.key_of(secret)?;
     let new = add_key(context, repository, opened, args)?;
-    repository.remove_key(&old)?;
+    repository.remove_key(&old, context.globals.lock_wait.unwrap_or_default())?;
     context.out.note(&format!("key {} replaced by {}", old.short(), new.short()))?;
     tell_new_file(context, args)?;
     if let SecretSource::KeyFile(path) = context.secret_source()? {
