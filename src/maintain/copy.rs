@@ -1,8 +1,8 @@
 //! Copying snapshots to another repository.
 //!
-//! Ids are keyed by repository, so every chunk is read, named anew, and stored unless the target has it; trees
-//! and lists are written anew around the new ids. Cut points stay, so copies share as their originals do. What
-//! was copied in this run is remembered in caches of fixed size, by tree and by chunk.
+//! Ids are keyed by repository, so every chunk is read, named anew, and stored unless the target has it;
+//! trees and lists are written anew around the new ids. Cut points stay, so copies share as their originals
+//! do. What was copied in this run is remembered in caches of fixed size, by tree and by chunk.
 
 mod cache;
 mod content;
@@ -246,7 +246,7 @@ impl<'s> Copier<'s> {
         done.ok_or(Error::Internal { what: "a tree without a root" })
     }
 
-    /// Forgets everything when a prune has been at the target since: what is remembered may be gone, or going.
+    /// Forgets everything when a prune has been at the target since: what is remembered may be gone.
     fn forget_lost(&mut self, target: &Repository) -> Result<(), Error> {
         let named = target.index().index_ids()?;
         let has_pending = target.index().packs()?.iter().any(|pack| pack.pending);
@@ -269,8 +269,8 @@ fn require_depth(depth: usize) -> Result<(), Error> {
     })
 }
 
-/// Fails when a plan that `before` lacks is older than half of its grace (`format-spec/11-plans.md`): it may have
-/// taken away what the copy relies on. The next run stores what is missing.
+/// Fails when a plan that `before` lacks is older than half of its grace (`format-spec/11-plans.md`): it may
+/// have taken away what the copy relies on. The next run stores what is missing.
 fn require_unplanned(target: &Repository, before: &BTreeSet<PlanId>) -> Result<(), Error> {
     for (id, info, plan) in target.load_plans()? {
         if before.contains(&id) {

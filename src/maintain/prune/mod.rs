@@ -1,7 +1,7 @@
 //! Prune: retention decides what goes, then the space comes back (`format-spec/11-plans.md`).
 //!
 //! A run drops snapshots, marks what the others need, acts on plans of earlier runs whose grace has passed,
-//! moves what is needed out of packs that are mostly waste, and makes a plan of all packs that are not needed.
+//! moves what is needed out of wasteful packs, and makes a plan of all packs that are not needed.
 //! Backups may run meanwhile. A run that ends at any point leaves every snapshot whole; the next one goes on.
 
 mod decide;
@@ -79,9 +79,9 @@ struct Run {
 /// Applies retention and reclaims space.
 ///
 /// # Errors
-/// Refuses, with nothing dropped or deleted: a policy that would drop all snapshots of a group, a snapshot that
-/// cannot be read, a damaged index, needed chunks or packs that are missing, a lease that somebody else holds.
-/// Snapshots are dropped before the index is looked at.
+/// Refuses, with nothing changed: a lease that somebody else holds, a damaged index, a snapshot that cannot
+/// be read, a policy that would drop all snapshots of a group. Refuses, with snapshots dropped but no pack
+/// deleted: needed chunks or packs that are missing, snapshots that keep changing.
 pub fn prune(repository: &Arc<Repository>, options: PruneOptions) -> Result<PruneReport, PruneError> {
     let guard = match options.dry_run {
         true => None,

@@ -39,7 +39,7 @@ struct Batch {
 
 impl Run {
     /// Writes index objects that stand for all that name a pack of `doomed`, a pack that another one names
-    /// too, or, when there are many, only little; and has the local index follow. The old ones are still there.
+    /// too, or, when there are many, only little. The local index follows; the old ones are still stored.
     ///
     /// `None` when the index objects changed since the local index was brought up to date.
     pub(super) fn rewrite_index(

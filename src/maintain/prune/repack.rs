@@ -73,8 +73,8 @@ impl Run {
         Ok(())
     }
 
-    /// Fails unless every live chunk of `packs` is in a pack that stays. `doomed` packs count as gone from now
-    /// on, for writers of this host too.
+    /// Fails unless every live chunk of `packs` is in a pack that stays. `doomed` packs count as gone from
+    /// now on, for writers of this host too.
     pub(super) fn require_moved(
         &self,
         packs: &[PackInfo],
@@ -165,7 +165,7 @@ fn read_batch(
     Ok(opened?)
 }
 
-/// Opens a block and compares all its chunks. One that is damaged is made up for by other copies of its chunks.
+/// Opens a block and compares all its chunks. Other copies of its chunks make up for one that is damaged.
 fn open(
     reader: &ChunkReader<'_>,
     content: Content,

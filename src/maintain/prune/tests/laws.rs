@@ -10,8 +10,8 @@ use crate::maintain::prune::{PruneError, PruneOptions, prune};
 use crate::maintain::retention::{Keep, RetentionPolicy};
 use crate::repository::{Error, LeaseGuard, Repository};
 
-/// Fails unless exactly what snapshots need is stored: every pack is indexed once, needed whole, and no plan is
-/// left.
+/// Fails unless exactly what snapshots need is stored: every pack is indexed once, needed whole, and no plan
+/// is left.
 pub(super) fn require_no_garbage(world: &World, context: &str) {
     let repository = world.open();
     let report = prune(&repository, PruneOptions { dry_run: true, ..options(0) }).unwrap();
