@@ -57,7 +57,7 @@ impl StreamReader<'_> {
         self.repository.progress().current(&input.name);
         let progress = self.repository.progress().clone();
         let mut stream = match &input.origin {
-            StreamOrigin::Stdin => stdin_stream(),
+            StreamOrigin::Stdin => stdin_stream(self.repository.stop_flag().clone()),
             StreamOrigin::Command(spec) => {
                 let name = spec.label();
                 let show = move |text: &[u8]| {

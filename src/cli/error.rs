@@ -275,7 +275,9 @@ impl From<RestoreError> for CliError {
             RestoreError::NotAFile { .. } => {
                 Self::failed(message).with_hint("a folder is written with: snap dump --archive tar")
             }
-            RestoreError::Options { .. } => Self::usage(message),
+            RestoreError::Options { .. } => {
+                Self::usage(message).with_hint("name it, as in: snap restore latest:/srv/models --delete")
+            }
         }
     }
 }
@@ -319,11 +321,14 @@ impl From<QueryError> for CliError {
 
 impl From<SelectError> for CliError {
     fn from(error: SelectError) -> Self {
-        let kind = match error {
-            SelectError::Pattern { .. } => ExitKind::Usage,
-            _ => ExitKind::Failed,
-        };
-        Self::new(kind, error.to_string())
+        match error {
+            SelectError::Pattern { .. } => Self::usage(error.to_string()),
+            SelectError::NoneMatch { present: 0, .. } => {
+                Self::failed("there is no snapshot in this repository yet")
+                    .with_hint("make one with: snap backup PATH")
+            }
+            _ => Self::failed(error.to_string()),
+        }
     }
 }
 

@@ -2,11 +2,17 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::command::Group;
 use super::error::SourceError;
+
+/// How often a read of standard input that waits looks whether it is to stop.
+const STOP_POLL_NANOSECONDS: i64 = 100_000_000;
 
 /// Bytes that come once and in order.
 ///
@@ -115,21 +121,44 @@ pub(super) fn read_once(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result
 }
 
 struct Stdin {
+    stop: Arc<AtomicBool>,
     is_at_end: bool,
 }
 
-/// Returns standard input as a stream. Whoever calls it must be the only reader of it.
-pub fn stdin_stream() -> Box<dyn Stream> {
-    Box::new(Stdin { is_at_end: false })
+/// Returns standard input as a stream. Whoever calls it must be the only reader of it. Once `stop` is set a
+/// read that waits for bytes fails as interrupted.
+pub fn stdin_stream(stop: Arc<AtomicBool>) -> Box<dyn Stream> {
+    Box::new(Stdin { stop, is_at_end: false })
+}
+
+impl Stdin {
+    /// Waits until there is something to read, or the end.
+    fn wait(&self) -> Result<(), Errno> {
+        let pause = Timespec { tv_sec: 0, tv_nsec: STOP_POLL_NANOSECONDS };
+        let stdin = io::stdin();
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Errno::INTR);
+            }
+            let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
+            match poll(&mut waiting, Some(&pause)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                // A stdin that cannot be waited for says in the read what is wrong with it.
+                _ => return Ok(()),
+            }
+        }
+    }
 }
 
 impl Stream for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        let failed = |error| SourceError::new(Path::new("standard input"), "read", error);
         loop {
+            self.wait().map_err(failed)?;
             // Past the standard handle, which reads into a small buffer of its own.
             match rustix::io::read(io::stdin(), &mut *buffer) {
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(SourceError::new(Path::new("standard input"), "read", error)),
+                Err(error) => return Err(failed(error)),
                 Ok(read) => {
                     self.is_at_end |= read == 0 && !buffer.is_empty();
                     return Ok(read);

@@ -2,6 +2,8 @@
 
 mod backend_conformance;
 mod backend_s3;
+mod cli;
+mod cli_reference;
 mod support;
 mod tidy;
 mod vectors;

@@ -1,5 +1,7 @@
 //! `snap copy`.
 
+use std::io::{self, IsTerminal};
+
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -22,10 +24,11 @@ pub fn run(context: &Context, args: &CopyArgs) -> Result<Outcome, CliError> {
         args.to_password_file.clone(),
         args.to_password_command.clone(),
     );
-    let target = open::other_repository(context, &args.to, &secret).map_err(|error| match secret {
-        SecretSource::Prompt => error.with_hint("its key is given with --to-password-file or --to-key-file"),
-        _ => error,
-    })?;
+    if secret == SecretSource::Prompt && !io::stdin().is_terminal() {
+        return Err(CliError::failed("no key given for --to, and no terminal to ask on")
+            .with_hint("give --to-key-file, --to-password-file or --to-password-command"));
+    }
+    let target = open::other_repository(context, &args.to, &secret)?;
     if source.config().repository == target.config().repository {
         return Err(CliError::usage("source and target are the same repository")
             .with_hint("--to must name another one, made with snap init"));

@@ -103,12 +103,12 @@ fn summary_lines(report: &PruneReport) -> Vec<String> {
     };
     let mut lines = vec![
         format!(
-            "{prefix}{} {would}dropped, {} remain",
+            "{prefix}{} {would}dropped, {} left",
             human::count(report.dropped, "snapshot"),
             report.remaining
         ),
         format!(
-            "packs: {}; {} needed whole, {} in part, {} not at all",
+            "{}: {} needed whole, {} in part, {} not at all",
             amount(&report.packs, "pack"),
             report.live.count,
             report.partly.count,
@@ -134,10 +134,7 @@ fn summary_lines(report: &PruneReport) -> Vec<String> {
     }
     for plan in &report.pending_plans {
         let until = format_time(plan.until, &zone);
-        lines.push(format!(
-            "{} wait until {until}: a prune after that deletes them",
-            amount(&plan.packs, "pack")
-        ));
+        lines.push(format!("{} to delete by the first prune after {until}", amount(&plan.packs, "pack")));
     }
     if !report.dry_run {
         lines.push(format!(

@@ -1,0 +1,97 @@
+//! A restored tree is the tree that was backed up, whatever it holds.
+
+use std::fs::{File, Permissions};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{User, noise};
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Type, mode, owner, time, length and attributes of everything below `folder`, by path.
+fn facts(folder: &Path) -> Vec<String> {
+    let mut all: Vec<String> = super::listing(folder)
+        .into_iter()
+        .map(|(path, ..)| {
+            let found = std::fs::symlink_metadata(&path).unwrap();
+            let length = if found.is_file() { found.len() } else { 0 };
+            let mut attributes: Vec<_> = xattr::list(&path).unwrap().collect();
+            attributes.sort();
+            let attributes: Vec<_> =
+                attributes.iter().map(|name| (name, xattr::get(&path, name).unwrap())).collect();
+            let name = path.strip_prefix(folder).unwrap();
+            let time = (found.mtime(), found.mtime_nsec());
+            let (uid, gid, links) = (found.uid(), found.gid(), found.nlink());
+            format!("{name:?} {:o} {uid} {gid} {time:?} {length} {links} {attributes:?}", found.mode())
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_tree_of_every_kind_comes_back_whole() {
+    let user = User::with_repository();
+    let src = user.path("src");
+    user.write("src/plain", "plain");
+    user.write("src/empty", "");
+    user.write("src/deep/er/file", noise(2, 2_000_000));
+    std::fs::create_dir(src.join("emptydir")).unwrap();
+    symlink("plain", src.join("link")).unwrap();
+    symlink("/nowhere/at all", src.join("dangling")).unwrap();
+    std::fs::hard_link(src.join("plain"), src.join("deep/hard")).unwrap();
+    let odd = src.join(std::ffi::OsStr::from_bytes(b"odd \xff\x1b[31m\nname"));
+    std::fs::write(&odd, "odd").unwrap();
+    File::create(src.join("sparse")).unwrap().write_all_at(b"end", 5_000_000).unwrap();
+    assert!(Command::new("mkfifo").arg(src.join("fifo")).status().unwrap().success());
+    xattr::set(src.join("plain"), "user.colour", b"blue\0").unwrap();
+    mode(&src.join("plain"), 0o4711);
+    mode(&src.join("emptydir"), 0o1777);
+    mode(&src.join("empty"), 0o000);
+    File::open(&odd).unwrap().set_modified(UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789)).unwrap();
+    user.ok(&["backup", "src"]);
+
+    let from = format!("latest:{}", src.to_str().unwrap());
+    user.ok(&["restore", &from, "--target", "out", "--verify", "--sparse"]);
+    let mut diff = Command::new("diff");
+    diff.args(["-r", "--no-dereference", "src", "out", "-x", "fifo"]);
+    let same = diff.current_dir(user.home.path()).output().unwrap();
+    assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stdout));
+    assert_eq!(facts(&user.path("out")), facts(&src));
+    let sparse = std::fs::metadata(user.path("out/sparse")).unwrap();
+    assert!(sparse.blocks() * 512 < 1_000_000, "{} blocks", sparse.blocks());
+}
+
+#[test]
+fn a_second_restore_fetches_nothing_that_is_there() {
+    let user = User::with_repository();
+    user.write("src/a", noise(3, 500_000));
+    user.ok(&["backup", "src"]);
+    let from = format!("latest:{}", user.path("src").to_str().unwrap());
+    let first = user.summary(&["restore", &from, "--target", "out"]);
+    assert_eq!((&first["restored_bytes"], &first["reused_bytes"]), (&500_000.into(), &0.into()));
+    let second = user.summary(&["restore", &from, "--target", "out"]);
+    assert_eq!((&second["restored_bytes"], &second["reused_bytes"]), (&0.into(), &500_000.into()));
+}
+
+#[test]
+fn an_archive_of_a_folder_unpacks_to_the_same_files() {
+    let user = User::with_repository();
+    user.write("src/d/a", noise(4, 100_000));
+    user.write("src/b", "b");
+    user.ok(&["backup", "src"]);
+    let src = user.path("src").to_str().unwrap().to_owned();
+    user.ok(&["dump", "latest", &src, "--archive", "tar", "-o", "all.tar"]);
+    std::fs::create_dir(user.path("out")).unwrap();
+    let mut tar = Command::new("tar");
+    assert!(
+        tar.args(["-xpf", "all.tar", "-C", "out"]).current_dir(user.home.path()).status().unwrap().success()
+    );
+    assert_eq!(std::fs::read(user.path("out/d/a")).unwrap(), noise(4, 100_000));
+    assert_eq!(std::fs::read(user.path("out/b")).unwrap(), b"b");
+}
