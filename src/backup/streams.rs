@@ -59,7 +59,8 @@ impl StreamReader<'_> {
         let mut stream = match &input.origin {
             StreamOrigin::Stdin => stdin_stream(self.repository.stop_flag().clone()),
             StreamOrigin::Command(spec) => {
-                let name = spec.label();
+                let program = spec.argv.first().map(|word| word.as_encoded_bytes().to_vec());
+                let name = crate::base::escape::escape_name(&program.unwrap_or_default());
                 let show = move |text: &[u8]| {
                     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                         progress.warn(&format!("{name}: {}", crate::base::escape::escape_name(line)));

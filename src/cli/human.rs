@@ -13,6 +13,14 @@ pub fn count(number: u64, word: &str) -> String {
     }
 }
 
+/// Returns a count to append to others, with its comma; empty for none.
+pub fn also(number: u64, word: &str) -> String {
+    match number {
+        0 => String::new(),
+        number => format!(", {}", count(number, word)),
+    }
+}
+
 /// Returns a ratio of two sizes like `3.42`, or `-` when there is none.
 pub fn ratio(whole_bytes: u64, part_bytes: u64) -> String {
     match part_bytes {
@@ -35,6 +43,8 @@ mod tests {
     #[test]
     fn one_is_singular_and_nothing_is_no_ratio() {
         assert_eq!([count(0, "file"), count(1, "file")], ["0 files", "1 file"]);
+        assert_eq!([count(2, "entry"), count(2, "day")], ["2 entries", "2 days"]);
+        assert_eq!([also(0, "file"), also(3, "file")], ["", ", 3 files"]);
         assert_eq!([ratio(342, 100), ratio(1, 0)], ["3.42", "-"]);
     }
 }

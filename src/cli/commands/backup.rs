@@ -12,7 +12,7 @@ use crate::cli::args::backup::BackupArgs;
 use crate::cli::args::init::InitArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit::Outcome;
+use crate::cli::exit::{ExitKind, Outcome};
 use crate::cli::{defaults, human};
 use crate::query::select::SnapshotFilter;
 use crate::repository::Repository;
@@ -33,7 +33,13 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Outcome, CliError> {
     if !args.dry_run {
         history::record(context, &repository, "backup", began, remembered);
     }
-    let (outcome, fields, done) = result?;
+    let (outcome, fields, done) = result.map_err(|error| match error.kind() {
+        ExitKind::Interrupted => error.with_hint("what was stored is kept: the next run goes on from there"),
+        _ => error,
+    })?;
+    if args.streams.stdin && done.totals.content_bytes == 0 {
+        context.progress.warn("stdin was empty: did what writes to it fail?");
+    }
     if done.totals.unread_sources > 0 {
         context.progress.warn(&format!(
             "{} could not be read whole, or changed meanwhile",
@@ -112,10 +118,10 @@ fn summary_lines(args: &BackupArgs, done: &BackupOutcome) -> Vec<String> {
     };
     vec![
         format!(
-            "files: {read_files} new or changed, {} unchanged; {}, {} ({compared})",
+            "files: {read_files} new or changed, {} unchanged{}{} ({compared})",
             totals.unchanged_files,
-            human::count(totals.directories, "folder"),
-            human::count(totals.others, "other entry"),
+            human::also(totals.directories, "folder"),
+            human::also(totals.others, "other entry"),
         ),
         format!(
             "read {}, new {}, stored {} (ratio {}) in {}",

@@ -99,10 +99,10 @@ fn metadata_words(difference: &Difference) -> Vec<&'static str> {
 fn summarise(context: &Context, totals: &DiffTotals) -> Result<(), CliError> {
     let side = |word: &str, side: &SideTotals| {
         format!(
-            "{word}: {}, {}, {}, {}",
+            "{word}: {}{}{}, {}",
             human::count(side.files, "file"),
-            human::count(side.directories, "folder"),
-            human::count(side.others, "other entry"),
+            human::also(side.directories, "folder"),
+            human::also(side.others, "other entry"),
             format_size(side.content_bytes),
         )
     };

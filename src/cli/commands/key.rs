@@ -16,7 +16,7 @@ use crate::base::parse::format_time;
 use crate::cli::args::key::{KeyCommand, KeyExportArgs, KeyRemoveArgs, NewKeyArgs};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit::Outcome;
+use crate::cli::exit::{ExitKind, Outcome};
 use crate::cli::secrets::{SecretSource, TerminalPrompt};
 use crate::cli::table::{Align, Table};
 use crate::cli::{human, json};
@@ -79,7 +79,9 @@ fn new_secret(context: &Context, repository: &Repository, args: &NewKeyArgs) -> 
     };
     let secret = source.read_new(&TerminalPrompt, &|message| context.progress.warn(message));
     let secret = secret.map_err(|error| match &source {
-        SecretSource::Prompt => error.without_hints().with_hint("give --new-password-file or --new-key-file"),
+        SecretSource::Prompt if error.kind() == ExitKind::Failed => {
+            error.without_hints().with_hint("give --new-password-file or --new-key-file")
+        }
         _ => error,
     })?;
     open::new_secret(secret, &source)

@@ -119,10 +119,10 @@ fn summarise(
     let target = escape_name(args.target.as_os_str().as_encoded_bytes());
     let verb = if args.dry_run { "dry run: would restore" } else { "restored" };
     out.note(&format!(
-        "{verb} {}, {}, {} of snapshot {} to {target}{rate}",
+        "{verb} {}{}{} of snapshot {} to {target}{rate}",
         human::count(stats.files, "file"),
-        human::count(stats.directories, "folder"),
-        human::count(stats.others, "other entry"),
+        human::also(stats.directories, "folder"),
+        human::also(stats.others, "other entry"),
         id.short(),
     ))?;
     if !args.dry_run {

@@ -23,11 +23,11 @@ pub fn run(context: &Context, args: &StatsArgs) -> Result<Outcome, CliError> {
     let reader = ChunkReader::new(&repository);
     let set = SetStats::of(&reader, &chosen)?;
     context.out.line(&format!(
-        "{}: {}, {}, {}",
+        "{}: {}{}{}",
         human::count(set.snapshots, "snapshot"),
         human::count(set.files, "file"),
-        human::count(set.directories, "folder"),
-        human::count(set.others, "other entry"),
+        human::also(set.directories, "folder"),
+        human::also(set.others, "other entry"),
     ))?;
     context.out.line(&format!(
         "restored they take {}; without repetition {}; stored {} (ratio {})",

@@ -133,13 +133,28 @@ impl Reading {
         Some(left.div_ceil(rate))
     }
 
+    /// Returns the word for what is counted beside bytes.
+    fn unit(&self) -> &'static str {
+        match self.phase {
+            Phase::Backup | Phase::Restore => "file",
+            Phase::Check | Phase::Repack => "pack",
+            Phase::Mark | Phase::Copy => "snapshot",
+            Phase::Index | Phase::Delete => "object",
+        }
+    }
+
     /// Returns counts, share, rate and time left for people.
     pub(super) fn amounts(&self) -> String {
         let mut parts = Vec::new();
         match self.total_files {
-            Some(total) if total > 0 => parts.push(format!("{}/{total} files", self.files)),
-            _ if self.files > 0 => parts.push(human::count(self.files, "file")),
+            Some(total) if total > 0 => {
+                parts.push(format!("{}/{}", self.files, human::count(total, self.unit())));
+            }
+            _ if self.files > 0 => parts.push(human::count(self.files, self.unit())),
             _ => {}
+        }
+        if matches!(self.phase, Phase::Mark | Phase::Index | Phase::Delete | Phase::Copy) && self.bytes == 0 {
+            return parts.join(", ");
         }
         match self.total_bytes {
             Some(total) if total > 0 => {

@@ -16,6 +16,13 @@ fn stdin_comes_back_as_it_was() {
 }
 
 #[test]
+fn an_empty_stdin_is_stored_with_a_warning() {
+    let user = User::with_repository();
+    let run = user.run(&["backup", "--stdin"]);
+    assert!(run.code == 0 && run.err.contains("stdin was empty"), "{run:?}");
+}
+
+#[test]
 fn a_command_that_succeeds_becomes_a_snapshot_with_its_words() {
     let user = User::with_repository();
     user.ok(&[
