@@ -35,6 +35,9 @@ const BUDGET_BYTES: usize = 64 << 20;
 /// Steps that wait for the storing side.
 const STEPS_WAITING_MAX: usize = 256;
 
+/// How often a backup of paths begins when a prune overtakes it.
+const TRIES_MAX: u32 = 3;
+
 /// A backup did not become a snapshot.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -165,11 +168,22 @@ pub struct BackupOutcome {
 /// snapshot. What was stored until then is found again by the next run.
 pub fn backup(repository: &Arc<Repository>, options: &BackupOptions) -> Result<BackupOutcome, Error> {
     validate(options)?;
-    let beginning = Beginning::look(repository, options)?;
-    repository.progress().begin(Phase::Backup, None, None);
-    let outcome = run(repository, options, &beginning);
-    repository.progress().end();
-    outcome
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let beginning = Beginning::look(repository, options)?;
+        repository.progress().begin(Phase::Backup, None, None);
+        let outcome = run(repository, options, &beginning);
+        repository.progress().end();
+        match (&outcome, &options.input) {
+            // Files can be read again; what was stored is found, so the second time is short.
+            (Err(Error::Repository(repository::Error::Overtaken)), Input::Paths(_)) if tries < TRIES_MAX => {
+                repository.progress().warn("a prune took packs away meanwhile; beginning again");
+                repository.sync_index()?;
+            }
+            _ => return outcome,
+        }
+    }
 }
 
 fn validate(options: &BackupOptions) -> Result<(), Error> {
