@@ -54,6 +54,14 @@ impl User {
         path
     }
 
+    /// Writes a file that nobody else can read.
+    fn secret(&self, below: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.write(below, content);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
     fn repository(&self) -> PathBuf {
         self.path(".local/share/snap/repository")
     }

@@ -12,7 +12,7 @@ fn ids(user: &User, options: &[&str]) -> Vec<String> {
 #[test]
 fn a_password_comes_from_a_file_a_command_the_environment_or_a_credential() {
     let user = User::new();
-    let password = user.write("password", "päss word\n");
+    let password = user.secret("password", "päss word\n");
     user.ok(&["init", "--repo", "r", "--password-file", "password"]);
     user.ok(&["--repo", "r", "--password-file", "password", "snapshots"]);
     user.ok(&["--repo", "r", "--password-command", "head -n 1 password", "snapshots"]);
@@ -27,7 +27,7 @@ fn a_password_comes_from_a_file_a_command_the_environment_or_a_credential() {
         let run = open(variable, value);
         assert!(run.status.success(), "{variable}: {run:?}");
     }
-    user.write("credentials/snap-password", "päss word");
+    user.secret("credentials/snap-password", "päss word");
     assert!(open("CREDENTIALS_DIRECTORY", "credentials").status.success());
     assert_eq!(open("SNAP_PASSWORD", "other").status.code(), Some(12));
 }
@@ -35,7 +35,7 @@ fn a_password_comes_from_a_file_a_command_the_environment_or_a_credential() {
 #[test]
 fn without_a_terminal_nobody_is_asked() {
     let user = User::new();
-    user.write("password", "secret");
+    user.secret("password", "secret");
     user.ok(&["init", "--repo", "r", "--password-file", "password"]);
     let run = user.run(&["--repo", "r", "snapshots"]);
     assert_eq!(run.code, 1, "{run:?}");
@@ -48,7 +48,7 @@ fn without_a_terminal_nobody_is_asked() {
 fn added_keys_open_and_removed_ones_do_not() {
     let user = User::with_repository();
     let first = ids(&user, &[]);
-    user.write("password", "second");
+    user.secret("password", "second");
     user.ok(&["key", "add", "--new-password-file", "password", "--label", "laptop"]);
     user.ok(&["key", "add", "--new-key-file", "keys/third.key"]);
     assert_eq!(ids(&user, &[]).len(), 3);
@@ -81,8 +81,8 @@ fn the_last_key_stays() {
 #[test]
 fn a_changed_key_replaces_the_one_that_opened() {
     let user = User::new();
-    user.write("old", "old password");
-    user.write("new", "new password");
+    user.secret("old", "old password");
+    user.secret("new", "new password");
     user.ok(&["init", "--repo", "r", "--password-file", "old"]);
     user.ok(&["--repo", "r", "--password-file", "old", "key", "change", "--new-password-file", "new"]);
     assert_eq!(user.run(&["--repo", "r", "--password-file", "old", "snapshots"]).code, 12);
@@ -101,7 +101,7 @@ fn the_exported_sheet_opens_the_repository_even_without_key_files() {
         .filter(|line| !line.starts_with('#'))
         .map(|line| format!("  {}\n\n", line.to_uppercase().replace(' ', "  ")))
         .collect();
-    user.write("typed", typed);
+    user.secret("typed", typed);
     for entry in std::fs::read_dir(user.repository().join("keys")).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }

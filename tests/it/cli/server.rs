@@ -16,7 +16,7 @@ fn a_bucket_holds_a_repository_from_init_to_prune() {
     let user = User::new();
     let server = minio();
     let repo = server.location(&format!("{}/some/prefix", server.make_bucket()));
-    user.write("password", "correct horse");
+    user.secret("password", "correct horse");
     user.write("src/a", noise(30, 2_000_000));
     let ok = |words: &[&str]| {
         let run = run(&user, &repo, &server.password, words);
@@ -40,7 +40,7 @@ fn a_bucket_holds_a_repository_from_init_to_prune() {
 fn a_missing_bucket_and_wrong_credentials_are_named_without_secrets() {
     let user = User::new();
     let server = minio();
-    user.write("password", "correct horse");
+    user.secret("password", "correct horse");
     let nowhere = server.location("not-there/prefix");
     for words in [&["init"][..], &["snapshots"]] {
         let run = run(&user, &nowhere, &server.password, words);
