@@ -1,8 +1,9 @@
 //! Backup: source → class → chunker → id → dedup → block → pack → backend → index → snapshot.
 //!
-//! Two sides meet at one bounded queue. The reading side ([`produce`], [`streams`]) walks, compares with the parent, reads,
-//! cuts, and has chunks hashed on all cores. The storing side ([`assemble`]) takes the results in the order of the tree,
-//! stores what is new through the repository's writer, and builds the trees. The snapshot is written last ([`commit`]).
+//! Two sides meet at one bounded queue. The reading side ([`produce`], [`streams`]) walks, compares with the
+//! parent, reads, cuts, and has chunks hashed on all cores. The storing side ([`assemble`]) takes the results
+//! in the order of the tree, stores what is new through the repository's writer, and builds the trees. The
+//! snapshot is written last ([`commit`]).
 
 mod assemble;
 mod budget;
@@ -164,8 +165,8 @@ pub struct BackupOutcome {
 /// Makes one snapshot.
 ///
 /// Sources that cannot be read are reported to the repository's progress and counted in
-/// [`Totals::unread_sources`]; everything that fails on the repository's side fails the run, and then there is no
-/// snapshot. What was stored until then is found again by the next run.
+/// [`Totals::unread_sources`]; everything that fails on the repository's side fails the run, and then there
+/// is no snapshot. What was stored until then is found again by the next run.
 pub fn backup(repository: &Arc<Repository>, options: &BackupOptions) -> Result<BackupOutcome, Error> {
     validate(options)?;
     let mut tries = 0;

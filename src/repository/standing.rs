@@ -1,5 +1,5 @@
-//! What a writer relies on: the packs that were there when it began, none of which may go before its snapshot is there
-//! (`format-spec/11-plans.md`).
+//! What a writer relies on: the packs that were there when it began, none of which may go before its snapshot
+//! is there (`format-spec/11-plans.md`).
 
 use std::collections::BTreeSet;
 
@@ -15,14 +15,15 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Looks at what is there before the first chunk is looked up; what plans name counts as absent from here on.
+    /// Looks at what is there before the first chunk is looked up; what plans name counts as absent from here
+    /// on.
     pub fn look(repository: &Repository) -> Result<Self, Error> {
         let plans = repository.sync_plans()?;
         Ok(Self { plans, indexes: repository.index().index_ids()?, packs: pack_ids(repository)? })
     }
 
-    /// Fails with [`Error::Overtaken`] when a plan that was made since may act before a snapshot written now is seen, or
-    /// has acted: packs that the run may rely on are gone.
+    /// Fails with [`Error::Overtaken`] when a plan that was made since may act before a snapshot written now
+    /// is seen, or has acted: packs that the run may rely on are gone.
     pub fn require(&self, repository: &Repository) -> Result<(), Error> {
         if !self.indexes.is_subset(&repository.list_index_ids()?) {
             repository.sync_index()?;

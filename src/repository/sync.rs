@@ -19,7 +19,8 @@ const BATCH_PACKS: usize = 64;
 impl Repository {
     /// Follows the index objects and plans of the store.
     ///
-    /// What cannot be read is reported as a warning and left out: it costs only what needs it, and `check` names it.
+    /// What cannot be read is reported as a warning and left out: it costs only what needs it, and `check`
+    /// names it.
     pub fn sync_index(&self) -> Result<(), Error> {
         let listed = self.list_index_ids()?;
         let known = self.index.index_ids()?;
