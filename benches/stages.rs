@@ -1,4 +1,5 @@
-//! One bench for each stage of a backup, on bytes made from a seed: cut, name, code, decode, seal, open, pack.
+//! One bench for each stage of a backup, on bytes made from a seed: cut, name, code, decode, seal, open,
+//! pack.
 
 use std::hint::black_box;
 use std::sync::Arc;

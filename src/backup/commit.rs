@@ -1,21 +1,20 @@
 //! The two ends of a run: what is there before it, and the snapshot that ends it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::assemble::Assembled;
 use super::{BackupOptions, BackupOutcome, Error, Input, ParentChoice};
-use crate::base::{ChunkId, PlanId, SnapshotId, Time};
+use crate::base::{ChunkId, SnapshotId, Time};
 use crate::format::snapshot::{Snapshot, Source};
 use crate::format::wire::length;
-use crate::repository::{self, Repository, seen_digest};
+use crate::repository::{self, Repository, Standing, seen_digest};
 
 /// What was there when the run began.
 pub(super) struct Beginning {
     began: Time,
     seen: [u8; 32],
     parent: Option<(SnapshotId, ChunkId)>,
-    plans: BTreeSet<PlanId>,
+    standing: Standing,
     /// Names the job in the local memory of unfinished runs.
     pub(super) job_key: Vec<u8>,
 }
@@ -26,8 +25,8 @@ impl Beginning {
         let began = repository.clock().now();
         let ids = repository.snapshot_ids()?;
         let parent = choose_parent(repository, options, &ids, began)?;
-        let plans = repository.load_plans()?.into_iter().map(|(id, ..)| id).collect();
-        Ok(Self { began, seen: seen_digest(&ids), parent, plans, job_key: job_key(options) })
+        let standing = Standing::look(repository)?;
+        Ok(Self { began, seen: seen_digest(&ids), parent, standing, job_key: job_key(options) })
     }
 
     /// Returns the root tree of the parent.
@@ -63,7 +62,7 @@ impl Beginning {
             return Ok(outcome);
         }
         let snapshot = self.snapshot(repository, options, &outcome, assembled.root, sources);
-        self.require_not_overtaken(repository)?;
+        self.standing.require(repository)?;
         outcome.snapshot = Some(repository.store_snapshot(&snapshot)?);
         assembled.states.clear(repository)?;
         Ok(outcome)
@@ -105,21 +104,6 @@ impl Beginning {
             features: Vec::new(),
             seen: self.seen,
         }
-    }
-
-    /// Refuses the snapshot when a plan that was made meanwhile may act before anybody sees it.
-    fn require_not_overtaken(&self, repository: &Repository) -> Result<(), Error> {
-        for (id, info, plan) in repository.load_plans()? {
-            if self.plans.contains(&id) {
-                continue;
-            }
-            let age_seconds = repository.store_time()?.seconds_since(info.modified);
-            let half_grace = i64::try_from(plan.grace_seconds / 2).unwrap_or(i64::MAX);
-            if age_seconds >= half_grace {
-                return Err(repository::Error::Overtaken.into());
-            }
-        }
-        Ok(())
     }
 }
 

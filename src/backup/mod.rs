@@ -1,8 +1,9 @@
 //! Backup: source → class → chunker → id → dedup → block → pack → backend → index → snapshot.
 //!
-//! Two sides meet at one bounded queue. The reading side ([`produce`], [`streams`]) walks, compares with the parent, reads,
-//! cuts, and has chunks hashed on all cores. The storing side ([`assemble`]) takes the results in the order of the tree,
-//! stores what is new through the repository's writer, and builds the trees. The snapshot is written last ([`commit`]).
+//! Two sides meet at one bounded queue. The reading side ([`produce`], [`streams`]) walks, compares with the
+//! parent, reads, cuts, and has chunks hashed on all cores. The storing side ([`assemble`]) takes the results
+//! in the order of the tree, stores what is new through the repository's writer, and builds the trees. The
+//! snapshot is written last ([`commit`]).
 
 mod assemble;
 mod budget;
@@ -34,6 +35,9 @@ use crate::source::{Class, CommandSpec, SourceError, StreamError, WalkOptions, W
 const BUDGET_BYTES: usize = 64 << 20;
 /// Steps that wait for the storing side.
 const STEPS_WAITING_MAX: usize = 256;
+
+/// How often a backup of paths begins when a prune overtakes it.
+const TRIES_MAX: u32 = 3;
 
 /// A backup did not become a snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -161,15 +165,26 @@ pub struct BackupOutcome {
 /// Makes one snapshot.
 ///
 /// Sources that cannot be read are reported to the repository's progress and counted in
-/// [`Totals::unread_sources`]; everything that fails on the repository's side fails the run, and then there is no
-/// snapshot. What was stored until then is found again by the next run.
+/// [`Totals::unread_sources`]; everything that fails on the repository's side fails the run, and then there
+/// is no snapshot. What was stored until then is found again by the next run.
 pub fn backup(repository: &Arc<Repository>, options: &BackupOptions) -> Result<BackupOutcome, Error> {
     validate(options)?;
-    let beginning = Beginning::look(repository, options)?;
-    repository.progress().begin(Phase::Backup, None, None);
-    let outcome = run(repository, options, &beginning);
-    repository.progress().end();
-    outcome
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let beginning = Beginning::look(repository, options)?;
+        repository.progress().begin(Phase::Backup, None, None);
+        let outcome = run(repository, options, &beginning);
+        repository.progress().end();
+        match (&outcome, &options.input) {
+            // Files can be read again; what was stored is found, so the second time is short.
+            (Err(Error::Repository(repository::Error::Overtaken)), Input::Paths(_)) if tries < TRIES_MAX => {
+                repository.progress().warn("a prune took packs away meanwhile; beginning again");
+                repository.sync_index()?;
+            }
+            _ => return outcome,
+        }
+    }
 }
 
 fn validate(options: &BackupOptions) -> Result<(), Error> {

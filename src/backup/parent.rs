@@ -5,7 +5,8 @@ use crate::format::node::{FileContent, Node, NodeKind};
 use crate::repository::{ChunkReader, Error, ListReader, TreeCursor};
 use crate::source::Metadata;
 
-/// Follows the walk through the parent's trees. Names come in the same order in both, so each tree is read once.
+/// Follows the walk through the parent's trees. Names come in the same order in both, so each tree is read
+/// once.
 pub(super) struct ParentWalk<'a, 'r> {
     reader: &'a ChunkReader<'r>,
     stack: Vec<Option<TreeCursor<'a, 'r>>>,

@@ -101,8 +101,8 @@ pub(super) struct Cutter<'a> {
 }
 
 impl Cutter<'_> {
-    /// Reads `source` to its end; `head` are bytes already taken from it. Every task goes to `send`, which says
-    /// whether to go on; every buffer passes `seen` in order.
+    /// Reads `source` to its end; `head` are bytes already taken from it. Every task goes to `send`, which
+    /// says whether to go on; every buffer passes `seen` in order.
     ///
     /// Returns the bytes of the stream, head included; fewer than were there when `send` ended it.
     pub(super) fn run(

@@ -61,8 +61,8 @@ enum Candidate {
 }
 
 impl Producer {
-    /// Walks and sends every step; ends early when nobody listens any more. Returns how many of the named paths could
-    /// not be looked at.
+    /// Walks and sends every step; ends early when nobody listens any more. Returns how many of the named
+    /// paths could not be looked at.
     pub(super) fn walk(&self, mut walker: Walker, steps: &SyncSender<Step>) -> usize {
         if let Err(error) = self.try_walk(&mut walker, steps) {
             // Nobody may be there to hear it; then somebody else has failed already.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// Returns `name` for display: valid text as it is, control characters, backslashes before them, bidirectional
-/// overrides and bytes that are not UTF-8 as `\xNN` or `\u{N}`.
+/// Returns `name` for display: valid text as it is, control characters, backslashes before them,
+/// bidirectional overrides and bytes that are not UTF-8 as `\xNN` or `\u{N}`.
 pub fn escape_name(name: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
     for part in name.utf8_chunks() {

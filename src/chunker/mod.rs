@@ -82,7 +82,8 @@ impl Chunker {
 
     /// Returns the length of the next chunk of `rest`, the bytes of the stream from the last cut on.
     ///
-    /// `None`: more bytes are needed to know (`rest` is shorter than the largest chunk and `at_end` is not set).
+    /// `None`: more bytes are needed to know (`rest` is shorter than the largest chunk and `at_end` is not
+    /// set).
     pub fn next_cut(&self, rest: &[u8], at_end: bool) -> Option<usize> {
         if rest.is_empty() || (rest.len() < self.max_bytes && !at_end) {
             return None;

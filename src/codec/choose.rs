@@ -38,7 +38,8 @@ fn coded_size(sample: &[u8], coding: Coding) -> usize {
     super::encode(sample, coding, super::BaseUse::None, &[]).map_or(sample.len(), |coded| coded.len())
 }
 
-/// Estimates the size of the coded planes from the order-0 entropy of each: what Huffman coding comes close to.
+/// Estimates the size of the coded planes from the order-0 entropy of each: what Huffman coding comes close
+/// to.
 fn planes_estimate(sample: &[u8], width: usize, rotate: u8, lead: usize) -> usize {
     let parts = super::split_planes(sample, width, u32::from(rotate), lead);
     parts.iter().map(|part| entropy_bytes(part).min(part.len())).sum()

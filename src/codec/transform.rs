@@ -3,8 +3,8 @@
 /// Splits `raw` into `width` planes and the bytes outside of whole elements.
 ///
 /// The result has `width + 1` parts: plane 0 (lowest byte of the rotated elements) to plane `width - 1`, then
-/// `raw[..lead]` and the bytes behind the last whole element. `width` is 2, 4 or 8; `lead` is below it and at most
-/// the length of `raw`.
+/// `raw[..lead]` and the bytes behind the last whole element. `width` is 2, 4 or 8; `lead` is below it and at
+/// most the length of `raw`.
 pub fn split_planes(raw: &[u8], width: usize, rotate: u32, lead: usize) -> Vec<Vec<u8>> {
     let (head, rest) = raw.split_at(lead.min(raw.len()));
     let count = rest.len() / width;

@@ -1,4 +1,5 @@
-//! Keys and sealing (`format-spec/03-keys-sealing.md`). The only room that touches ciphers and key derivation.
+//! Keys and sealing (`format-spec/03-keys-sealing.md`). The only room that touches ciphers and key
+//! derivation.
 
 mod gcm;
 pub mod keyring;

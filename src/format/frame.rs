@@ -1,4 +1,5 @@
-//! Frames: what is inside a sealed object, stored or as one zstd frame (`format-spec/03-keys-sealing.md` 3.3).
+//! Frames: what is inside a sealed object, stored or as one zstd frame (`format-spec/03-keys-sealing.md`
+//! 3.3).
 
 use super::wire::{FormatError, Reader, Writer, length};
 use super::zstd_frame::{ContentSize, require_plain};

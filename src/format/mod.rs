@@ -1,7 +1,8 @@
 //! The bytes of every stored object: encode and decode, nothing else. One file per chapter of `format-spec/`.
 //!
-//! Encodings are canonical: `encode(decode(b)) == b` for every accepted `b`. Decoders take hostile bytes: they bound
-//! every count before they allocate, never panic, and refuse what the specification does not allow.
+//! Encodings are canonical: `encode(decode(b)) == b` for every accepted `b`. Decoders take hostile bytes:
+//! they bound every count before they allocate, never panic, and refuse what the specification does not
+//! allow.
 
 pub mod config;
 pub mod frame;
@@ -81,7 +82,8 @@ impl Kind {
         }
     }
 
-    /// Returns the eight bytes at the start of a stored object of this kind; blocks and directories have none.
+    /// Returns the eight bytes at the start of a stored object of this kind; blocks and directories have
+    /// none.
     pub fn magic(self) -> [u8; 8] {
         magic_of(self.word())
     }

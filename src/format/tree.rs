@@ -100,8 +100,8 @@ impl LeafWriter {
         Self::default()
     }
 
-    /// Adds a node; returns the leaf chunks that are complete, at most two: the one that has no room for the node, and
-    /// the one that ends after it.
+    /// Adds a node; returns the leaf chunks that are complete, at most two: the one that has no room for the
+    /// node, and the one that ends after it.
     pub fn push(&mut self, node: &Node) -> Result<Vec<Vec<u8>>, FormatError> {
         if self.last.as_ref().is_some_and(|last| *last >= node.name) {
             return Err(FormatError::invalid("order of names in a tree"));

@@ -1,4 +1,5 @@
-//! The notation of `format-spec/01-conventions.md`: fixed-width little-endian fields, counted lists, strict reading.
+//! The notation of `format-spec/01-conventions.md`: fixed-width little-endian fields, counted lists, strict
+//! reading.
 
 use crate::base::{RepositoryId, Time};
 

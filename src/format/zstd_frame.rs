@@ -19,8 +19,8 @@ pub enum ContentSize {
     Optional,
 }
 
-/// Refuses what is not exactly one zstd frame for `plain_bytes` bytes: other bytes or skippable frames beside it, a
-/// dictionary id, another content size, a window above 4 MiB that is not the content itself.
+/// Refuses what is not exactly one zstd frame for `plain_bytes` bytes: other bytes or skippable frames beside
+/// it, a dictionary id, another content size, a window above 4 MiB that is not the content itself.
 ///
 /// Only the headers are looked at: the frame may still not decode, or to another length.
 pub fn require_plain(data: &[u8], plain_bytes: u64, content_size: ContentSize) -> Result<(), FormatError> {

@@ -1,8 +1,8 @@
 //! Whether chunks are held, the question that a writer asks of every chunk.
 //!
-//! Most of what a writer asks for stands together, in the order in which an earlier run stored it. So a few ids
-//! are looked up first, and the blocks they are found in answer for the ids around them: one search for many
-//! ids. What that leaves open is looked up id by id.
+//! Most of what a writer asks for stands together, in the order in which an earlier run stored it. So a few
+//! ids are looked up first, and the blocks they are found in answer for the ids around them: one search for
+//! many ids. What that leaves open is looked up id by id.
 
 use std::collections::HashSet;
 
@@ -25,8 +25,8 @@ impl IndexDatabase {
     /// rely on it.
     ///
     /// Packs count that an index object names or that this handle added; ids are compared in full. Batches of
-    /// thousands are many times faster than single ids, and ids in the order of their file faster than shuffled
-    /// ones.
+    /// thousands are many times faster than single ids, and ids in the order of their file faster than
+    /// shuffled ones.
     pub fn contains(&self, ids: &[ChunkId]) -> Result<Vec<bool>, IndexError> {
         self.read(|transaction| {
             let mut held = vec![false; ids.len()];
@@ -58,8 +58,8 @@ fn contains_window(
     Ok(())
 }
 
-/// Marks those of `places` whose ids are held, and returns the ids of the blocks that hold them, until there are
-/// `neighbour_count_max`.
+/// Marks those of `places` whose ids are held, and returns the ids of the blocks that hold them, until there
+/// are `neighbour_count_max`.
 fn look_up(
     connection: &Connection,
     handle: i64,

@@ -12,13 +12,14 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::{ChunkId, IndexId, Phase, PlanId, SnapshotId, Time};
+use crate::base::{ChunkId, IndexId, Phase, SnapshotId, Time};
 use crate::format::node::NodeKind;
 use crate::format::snapshot::Snapshot;
 use crate::maintain::summarize;
 use crate::query::select::SnapshotFilter;
 use crate::repository::{
-    ChunkReader, ChunkWriter, DirectoryWriter, Error, Repository, TreeCursor, WriterStats, seen_digest,
+    ChunkReader, ChunkWriter, DirectoryWriter, Error, Repository, Standing, TreeCursor, WriterStats,
+    seen_digest,
 };
 use cache::Cache;
 
@@ -183,15 +184,14 @@ impl<'s> Copier<'s> {
         snapshot: Snapshot,
         parent: Option<SnapshotId>,
     ) -> Result<(SnapshotId, WriterStats), Error> {
-        // The plans first: what they name counts as absent.
-        let plans: BTreeSet<PlanId> = target.load_plans()?.into_iter().map(|(id, ..)| id).collect();
         target.sync_index()?;
+        let standing = Standing::look(target)?;
         let seen = seen_digest(&target.snapshot_ids()?);
         self.forget_lost(target)?;
         let mut writer = ChunkWriter::new(target.clone(), false)?;
         let root = self.tree(snapshot.root, &mut writer)?;
         let stats = writer.finish()?;
-        require_unplanned(target, &plans)?;
+        standing.require(target)?;
         let repository = target.keys().repository();
         let copy = Snapshot { repository, root, parent, original: Some(line), seen, ..snapshot };
         Ok((target.store_snapshot(&copy)?, stats))
@@ -267,19 +267,4 @@ fn require_depth(depth: usize) -> Result<(), Error> {
         object: "a tree".to_owned(),
         reason: "directories are nested too deeply".to_owned(),
     })
-}
-
-/// Fails when a plan that `before` lacks is older than half of its grace (`format-spec/11-plans.md`): it may
-/// have taken away what the copy relies on. The next run stores what is missing.
-fn require_unplanned(target: &Repository, before: &BTreeSet<PlanId>) -> Result<(), Error> {
-    for (id, info, plan) in target.load_plans()? {
-        if before.contains(&id) {
-            continue;
-        }
-        let half = i64::try_from(plan.grace_seconds / 2).unwrap_or(i64::MAX);
-        if target.store_time()?.seconds_since(info.modified) >= half {
-            return Err(Error::Overtaken);
-        }
-    }
-    Ok(())
 }

@@ -37,8 +37,8 @@ fn chunk_id(keys: &KeyRing, content: Content, plain: &[u8]) -> ChunkId {
     }
 }
 
-/// Codes and seals `raw`, which is `chunks` one after the other, as one block without base; opens the result again
-/// and re-hashes every chunk.
+/// Codes and seals `raw`, which is `chunks` one after the other, as one block without base; opens the result
+/// again and re-hashes every chunk.
 ///
 /// An encoder whose result does not decode to the chunks is replaced by raw storage; when even that does not
 /// give the chunks back, the memory of this machine is not to be trusted and the error says so.

@@ -1,7 +1,7 @@
 //! Reading single chunks: trees, lists, streams in order, and bases.
 //!
-//! Restore of many files does not come through here: it plans by pack. This reader keeps decoded blocks and whole small
-//! packs within a bound and is meant for access that moves forward.
+//! Restore of many files does not come through here: it plans by pack. This reader keeps decoded blocks and
+//! whole small packs within a bound and is meant for access that moves forward.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -146,7 +146,8 @@ impl<'r> ChunkReader<'r> {
         Err(mismatch.unwrap_or_else(|| damaged("no base of a block fits")))
     }
 
-    /// Returns the possible bases of a block: one, empty without bases; several only where names are ambiguous.
+    /// Returns the possible bases of a block: one, empty without bases; several only where names are
+    /// ambiguous.
     pub(crate) fn bases_of(&self, block: &BlockLocation, depth: u64) -> Result<Vec<Vec<u8>>, Error> {
         let object = || ObjectKey::pack(&block.pack).to_string();
         let damaged = |reason: &str| Error::Damaged { object: object(), reason: reason.to_owned() };

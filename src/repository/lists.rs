@@ -157,7 +157,8 @@ impl<'a, 'r> ListReader<'a, 'r> {
         &self.list_chunks
     }
 
-    /// Returns the next chunk, `None` at the end; fails when lengths or number of the chunks are not the file's.
+    /// Returns the next chunk, `None` at the end; fails when lengths or number of the chunks are not the
+    /// file's.
     pub fn next_chunk(&mut self) -> Result<Option<ChunkRef>, Error> {
         loop {
             let Some((level, entries)) = self.stack.last_mut() else {

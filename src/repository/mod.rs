@@ -8,6 +8,7 @@ mod lease;
 mod lists;
 mod objects;
 mod open;
+mod standing;
 mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -26,6 +27,7 @@ pub use lease::LeaseGuard;
 pub use lists::{ListReader, ListWriter};
 pub use objects::{LoadedSnapshots, seen_digest};
 pub use open::{Environment, IndexPlace, InitOptions, OpenSecret};
+pub use standing::Standing;
 pub(crate) use sync::parallel;
 pub use trees::{DirectoryWriter, TreeCursor, find_path, tree_chunk_ids};
 pub use writer::{ChunkWriter, WriterStats};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Error, Repository};
 use crate::backend::{ObjectKey, ObjectKind};
-use crate::base::{IndexId, PackId, Phase};
+use crate::base::{IndexId, PackId, Phase, PlanId};
 use crate::format::index::IndexPack;
 use crate::index::PackRecord;
 use crate::pack::read_directory;
@@ -19,15 +19,10 @@ const BATCH_PACKS: usize = 64;
 impl Repository {
     /// Follows the index objects and plans of the store.
     ///
-    /// What cannot be read is reported as a warning and left out: it costs only what needs it, and `check` names it.
+    /// What cannot be read is reported as a warning and left out: it costs only what needs it, and `check`
+    /// names it.
     pub fn sync_index(&self) -> Result<(), Error> {
-        let listed: BTreeSet<IndexId> = self
-            .backend
-            .list(ObjectKind::Index)?
-            .iter()
-            .filter_map(|info| info.key.id_bytes())
-            .map(IndexId)
-            .collect();
+        let listed = self.list_index_ids()?;
         let known = self.index.index_ids()?;
         let added: Vec<IndexId> = listed.difference(&known).copied().collect();
         let mut removed: BTreeSet<IndexId> = known.difference(&listed).copied().collect();
@@ -61,14 +56,25 @@ impl Repository {
             self.progress.warn(&format!("{error}; run `snap check`"));
         }
         self.set_index_damage(damage);
-        self.sync_plans()
+        self.sync_plans().map(|_| ())
     }
 
-    /// Takes in which packs are pending deletion.
-    pub fn sync_plans(&self) -> Result<(), Error> {
-        let pending: BTreeSet<PackId> =
-            self.load_plans()?.into_iter().flat_map(|(_, _, plan)| plan.packs).map(|pack| pack.id).collect();
-        Ok(self.index.set_pending(&pending)?)
+    /// Returns the index objects that the store lists.
+    pub fn list_index_ids(&self) -> Result<BTreeSet<IndexId>, Error> {
+        let infos = self.backend.list(ObjectKind::Index)?;
+        Ok(infos.iter().filter_map(|info| info.key.id_bytes()).map(IndexId).collect())
+    }
+
+    /// Takes in which packs are pending deletion. Returns the plans that say so.
+    pub fn sync_plans(&self) -> Result<BTreeSet<PlanId>, Error> {
+        let mut ids = BTreeSet::new();
+        let mut pending = BTreeSet::new();
+        for (id, _, plan) in self.load_plans()? {
+            ids.insert(id);
+            pending.extend(plan.packs.iter().map(|pack| pack.id));
+        }
+        self.index.set_pending(&pending)?;
+        Ok(ids)
     }
 
     /// Returns the records of `packs`, with the directories of those that the local index does not know.

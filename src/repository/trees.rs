@@ -119,7 +119,8 @@ impl<'a, 'r> TreeCursor<'a, 'r> {
         }
     }
 
-    /// Returns the node of `name`, moving forward; `None` when the directory has none. Earlier names are lost.
+    /// Returns the node of `name`, moving forward; `None` when the directory has none. Earlier names are
+    /// lost.
     pub fn seek(&mut self, name: &[u8]) -> Result<Option<Node>, Error> {
         loop {
             match self.nodes.front() {

@@ -185,7 +185,14 @@ impl Repository {
     }
 
     /// Names packs that an earlier run put but did not get to index, so that nothing is uploaded twice.
+    ///
+    /// One that a plan names stays unnamed: it may be deleted at any time.
     pub(super) fn adopt_intents(&self) -> Result<(), Error> {
+        if self.index.intent_ids()?.is_empty() {
+            return Ok(());
+        }
+        let plans = self.load_plans()?;
+        let is_pending = |id| plans.iter().any(|(_, _, plan)| plan.packs.iter().any(|pack| pack.id == id));
         loop {
             let records = self.index.intents()?;
             if records.is_empty() {
@@ -194,6 +201,9 @@ impl Repository {
             let ids: Vec<_> = records.iter().map(|record| record.id).collect();
             let mut present = Vec::new();
             for record in records {
+                if is_pending(record.id) {
+                    continue;
+                }
                 match self.backend.stat(&ObjectKey::pack(&record.id)) {
                     Ok(info) if info.size_bytes == u64::from(record.size_bytes) => {
                         present.push(index_entry(record));

@@ -1,8 +1,9 @@
 //! Storing chunks: dedup → block → code and seal → pack → put → index.
 //!
-//! One thread adds chunks; blocks are sealed by rayon; one thread packs; a few threads put packs. Every queue is bounded, so a
-//! slow store slows the source instead of filling memory. Whatever was put is remembered locally at once and named by an
-//! index object from time to time, so an interrupted run loses nothing that arrived.
+//! One thread adds chunks; blocks are sealed by rayon; one thread packs; a few threads put packs. Every queue
+//! is bounded, so a slow store slows the source instead of filling memory. Whatever was put is remembered
+//! locally at once and named by an index object from time to time, so an interrupted run loses nothing that
+//! arrived.
 
 mod moved;
 

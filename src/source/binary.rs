@@ -2,7 +2,8 @@
 
 /// Fewest bytes of which noise is judged, as a whole or as a plane: below that the measure itself is noise.
 const NOISE_SIZE_MIN_BYTES: usize = 1_024;
-/// From here on the stricter bound holds: at this size random bytes miss it by chance once in a million times.
+/// From here on the stricter bound holds: at this size random bytes miss it by chance once in a million
+/// times.
 const NOISE_STRICT_SIZE_MIN_BYTES: usize = 8_192;
 /// Bits per byte above which bytes are noise.
 const NOISE_STRICT_MIN_BITS: f64 = 7.99;
@@ -27,8 +28,8 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
     count > 0 && (printable + 3).min(count) * 100 >= count * TEXT_MIN_PERCENT && !bytes.contains(&0)
 }
 
-/// Tells whether `bytes` look compressed or encrypted: all byte values alike often, at any place of an element.
-/// Too few bytes never do.
+/// Tells whether `bytes` look compressed or encrypted: all byte values alike often, at any place of an
+/// element. Too few bytes never do.
 pub(super) fn is_noise(bytes: &[u8]) -> bool {
     if bytes.len() < NOISE_SIZE_MIN_BYTES {
         return false;

@@ -132,9 +132,9 @@ struct CommandStream {
 /// Starts a command and returns its standard output as a stream.
 ///
 /// The command reads nothing, runs in a process group of its own and keeps this process's directory and
-/// environment without `SNAP_PASSWORD`. Its standard error is drained as it comes and its last 8 KiB are kept. Dropping the stream
-/// before it is finished ends the group: SIGTERM, after at most 5 seconds SIGKILL, and waits for the command.
-/// What a command that ended well leaves running is left alone.
+/// environment without `SNAP_PASSWORD`. Its standard error is drained as it comes and its last 8 KiB are
+/// kept. Dropping the stream before it is finished ends the group: SIGTERM, after at most 5 seconds SIGKILL,
+/// and waits for the command. What a command that ended well leaves running is left alone.
 ///
 /// # Errors
 /// [`StreamError::Start`] when it cannot be started.

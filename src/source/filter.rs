@@ -31,8 +31,7 @@ pub struct FilterError {
 ///
 /// - `/a/b`: exactly that path. `a`: any entry of that name. `a/b`: any path that ends so, at whole names.
 /// - `*` and `?` stay within a name, `**` spans directories, `[a-z]` and `{x,y}` are choices, `\` takes the
-///   meaning
-///   from the next character.
+///   meaning from the next character.
 /// - A trailing `/` matches directories only; a leading `!` turns the rule around (`\!` for a name that
 ///   starts so).
 /// - Ignoring case concerns ASCII letters only, since names are bytes.

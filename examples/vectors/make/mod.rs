@@ -1,6 +1,7 @@
 //! Makes every vector from fixed keys and seeded nonces. `format-spec/vectors/README.md` explains the fields.
 //!
-//! Coded blocks are put together here by the words of the chapter, not by the codec room that the vectors check.
+//! Coded blocks are put together here by the words of the chapter, not by the codec room that the vectors
+//! check.
 
 pub(crate) mod blocks;
 pub(crate) mod bodies;

@@ -202,8 +202,8 @@ fn sheets(cases: &mut Cases) {
         );
         bad("words before a comment", "a `#` inside a line begins none", text.replacen('\n', " # x\n", 1));
         bad("unused bits", "the last bit of the last group is 1", {
-            // The letter before the space and the check; the letters of unused bits that are 0 are followed by
-            // those of 1.
+            // The letter before the space and the check; the letters of unused bits that are 0 are followed
+            // by those of 1.
             let line = lines[lines.len() - 2];
             let place = line.len() - 4;
             let next = char::from(line.as_bytes()[place] + 1);

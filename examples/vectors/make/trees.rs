@@ -234,7 +234,8 @@ fn bad_nodes(cases: &mut Cases) {
     let mut plain = file(b"a", vec![ChunkRef { id: ChunkId(id("1")), length_bytes: 7 }]);
     plain.xattrs = vec![(b"user.a".to_vec(), vec![1]), (b"user.b".to_vec(), vec![2])];
     let good = leaf(&[plain]);
-    // The name takes 3 bytes; then type, flags, mode, uid, gid, texts of 2 + 3 and 2 + 5 bytes, mtime, ctime, inode.
+    // The name takes 3 bytes; then type, flags, mode, uid, gid, texts of 2 + 3 and 2 + 5 bytes, mtime, ctime,
+    // inode.
     let (kind, flags, mode, user, mtime) = (9, 10, 11, 25, 35);
     let link = mtime + 12 + 12 + 8;
     let content = good.len() - (8 + 1 + 1 + 1 + 32 + 4);

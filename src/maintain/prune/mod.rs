@@ -171,7 +171,8 @@ impl Run {
                 packs: packs.to_vec(),
             })?;
         }
-        Ok(self.repository.sync_plans()?)
+        self.repository.sync_plans()?;
+        Ok(())
     }
 
     /// Merges small index objects when there are many.
