@@ -62,7 +62,8 @@ impl FromStr for NamedLine {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let name = text.split_once('=').map_or(text, |(name, _)| name);
         // The command line may hold a secret: an error repeats the name alone.
-        let expected = || ParseError::new(name, "a relative file name with a command", "shop.sql='pg_dump shop'");
+        let example = "shop.sql='pg_dump shop'";
+        let expected = || ParseError::new(name, "a relative file name with a command", example);
         let (name, line) = text.split_once('=').ok_or_else(expected)?;
         let fits = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
         match name.split('/').all(fits) {
