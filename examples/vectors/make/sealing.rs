@@ -179,7 +179,10 @@ fn sheets(cases: &mut Cases) {
     let master = [REPOSITORY.0.as_slice(), &MASTER].concat();
     for (kind, word, secret) in [(SheetKind::Raw, "raw", &raw), (SheetKind::Master, "master", &master)] {
         let text = sheet::encode(kind, secret).to_string();
-        let fields = |text: &str, canonical: bool| json!({ "op": "secret", "text": text, "canonical": canonical, "kind": word, "secret": hex(secret) });
+        let fields = |text: &str, canonical: bool| {
+            let secret = hex(secret);
+            json!({ "op": "secret", "text": text, "canonical": canonical, "kind": word, "secret": secret })
+        };
         cases.good(&format!("sheet {word}"), fields(&text, true));
         let typed = text.to_uppercase().replace(' ', "\t \u{a0}");
         let typed = format!("\r\n# kept in the safe\n \t# \u{e9}: x\n{typed}\n  # after the end\n \n")

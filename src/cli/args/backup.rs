@@ -164,7 +164,7 @@ impl From<ClassName> for Class {
 /// A command whose output becomes one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedCommand {
-    /// Name of the file in the snapshot: one path component.
+    /// Name of the file in the snapshot: a relative path.
     pub name: String,
     /// Program and arguments.
     pub command: CommandSpec,

@@ -57,13 +57,14 @@ fn every_option_parses_with_a_value_of_its_kind() {
          --keep-within 30d --keep-within-hourly 2d --keep-within-daily 2w --keep-within-weekly 6m \
          --keep-within-monthly 1y6m --keep-within-yearly 10y --keep-tag a,b --keep-tag c --keep-id 3f9a \
          --group-by host \
-         --grace 0 --max-unused 10% --max-repack 10G --dry-run --host h --job j --tag t --path /p",
+         --grace 0 --max-unused 10% --max-repack 10G --allow-empty --dry-run \
+         --host h --job j --tag t --path /p",
         "prune -n --max-unused unlimited",
         "check --read-data",
         "check --read-data-subset 1/7",
-        "repair index",
+        "repair index --dry-run",
         "copy --to /r --to-password-file f 3f9a --host h",
-        "copy --to /r --to-password-command x",
+        "copy --to /r --dry-run --to-password-command x",
         "copy --to /r --to-key-file f",
         "key add --new-password-file f --label l",
         "key change --new-key-file f",
@@ -158,8 +159,9 @@ fn contradictions_are_usage_errors() {
         "backup --command a=b --command a=c",
         "backup --command a=b /etc",
         "backup --command a",
-        "backup --command a/b=c",
-        "backup --command ..=c",
+        "backup --command a//b=c",
+        "backup --command /a=c",
+        "backup --command a/..=c",
         "backup a --force --parent latest",
         "backup a --init --dry-run",
         "backup a --meta novalue",

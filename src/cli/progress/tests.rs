@@ -54,7 +54,7 @@ fn plain_lines_come_at_most_every_ten_seconds_across_phases() {
     assert_eq!(text.lines().count(), 5, "{text}");
     assert_eq!(
         text.lines().next(),
-        Some("snap: mark: 20/100 files, 20.0 MiB of 100.0 MiB (20%), 2.0 MiB/s, 40.0 s left")
+        Some("snap: mark: 20/100 snapshots, 20.0 MiB of 100.0 MiB (20%), 2.0 MiB/s, 40.0 s left")
     );
 }
 

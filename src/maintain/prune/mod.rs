@@ -36,6 +36,9 @@ use survey::Survey;
 /// Packs named by one plan at most: far below the limit of the format.
 const PLAN_PACK_COUNT: usize = 1 << 20;
 
+/// Temporary files of the local store from this age on belong to nobody.
+const TEMPORARY_AGE_SECONDS: u64 = 86_400;
+
 /// What a prune is to do.
 #[derive(Debug, Clone)]
 pub struct PruneOptions {
@@ -99,6 +102,10 @@ pub fn prune(repository: &Arc<Repository>, options: PruneOptions) -> Result<Prun
         deleted: BTreeSet::new(),
     };
     survey::require_index(repository)?;
+    if run.guard.is_some() {
+        // What killed writers left behind; a living one is never a day behind.
+        repository.backend().clean_temporaries(TEMPORARY_AGE_SECONDS).map_err(repository::Error::from)?;
+    }
     run.apply_retention()?;
     run.reclaim()?;
     Ok(run.report)

@@ -8,7 +8,7 @@ const CONFINED: [(&[&str], &[&str]); 6] = [
     (&["tokio", "object_store", "reqwest"], &["src/backend/"]),
     (&["rusqlite"], &["src/index/"]),
     (&["aes", "aes_gcm", "aws_lc_rs", "argon2"], &["src/crypto/"]),
-    (&["zstd"], &["src/codec/", "src/format/frame.rs"]),
+    (&["zstd"], &["src/codec/", "src/format/frame.rs", "src/format/zstd_frame.rs"]),
     (&["clap", "clap_complete", "indicatif", "rpassword", "signal_hook"], &["src/cli/", "src/cli.rs"]),
     // The index asks for the folder of temporary files, and nothing else of the environment.
     (&["std::env"], &["src/cli/", "src/backend/s3/", "src/main.rs", "src/index/folder.rs"]),
