@@ -29,7 +29,7 @@ use crate::base::{PackId, SnapshotId, Time};
 use crate::format::plan::{Plan, PlanPack};
 use crate::maintain::retention::{GroupBy, RetentionPolicy};
 use crate::query::select::SnapshotFilter;
-use crate::repository::{ChunkWriter, LeaseGuard, Repository};
+use crate::repository::{self, ChunkWriter, LeaseGuard, Repository};
 use decide::plan_pack;
 use survey::Survey;
 
