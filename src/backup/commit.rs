@@ -7,7 +7,7 @@ use super::{BackupOptions, BackupOutcome, Error, Input, ParentChoice};
 use crate::base::{ChunkId, SnapshotId, Time};
 use crate::format::snapshot::{Snapshot, Source};
 use crate::format::wire::length;
-use crate::repository::{self, Repository, Standing, seen_digest};
+use crate::repository::{self, ChunkReader, Repository, Standing, find_path, seen_digest};
 
 /// What was there when the run began.
 pub(super) struct Beginning {
@@ -48,7 +48,7 @@ impl Beginning {
         let mut totals = assembled.totals;
         totals.new_chunk_bytes = stored.new_data_bytes + stored.new_tree_bytes;
         totals.stored_bytes = stored.stored_bytes;
-        let is_unchanged = self.parent_root() == Some(assembled.root);
+        let is_unchanged = self.is_unchanged(repository, options, assembled.root)?;
         let mut outcome = BackupOutcome {
             snapshot: None,
             parent: self.parent.map(|(id, _)| id),
@@ -66,6 +66,29 @@ impl Beginning {
         outcome.snapshot = Some(repository.store_snapshot(&snapshot)?);
         assembled.states.clear(repository)?;
         Ok(outcome)
+    }
+
+    /// Tells whether everything that was backed up is as the parent has it. The folders above it do not count: what
+    /// lies beside a source changes them.
+    fn is_unchanged(
+        &self,
+        repository: &Repository,
+        options: &BackupOptions,
+        root: ChunkId,
+    ) -> Result<bool, Error> {
+        let Some(parent) = self.parent_root() else { return Ok(false) };
+        if parent == root || options.dry_run || !options.skip_if_unchanged {
+            return Ok(parent == root);
+        }
+        let reader = ChunkReader::new(repository);
+        for path in snapshot_paths(options) {
+            let (old, new) = (find_path(&reader, &parent, &path)?, find_path(&reader, &root, &path)?);
+            // Without a node the path is the root itself, and the roots differ.
+            if old != new || new.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn snapshot(

@@ -1,4 +1,4 @@
-//! Backup: source → class → chunker → id → dedup → block → pack → backend → index → snapshot.
+//! Backup: source → class → chunker → id → dedup → block → pack → index → snapshot.
 //!
 //! Two sides meet at one bounded queue. The reading side ([`produce`], [`streams`]) walks, compares with the
 //! parent, reads, cuts, and has chunks hashed on all cores. The storing side ([`assemble`]) takes the results

@@ -148,7 +148,10 @@ fn whole_packs(cases: &mut Cases) {
         },
     ];
     let (good, made, length) = pack(&ring, Content::Data, &blocks);
-    let fields = |stored: &[u8]| json!({ "op": "pack", "stored": hex(stored), "id": blake3::hash(stored).to_hex().to_string() });
+    let fields = |stored: &[u8]| {
+        let id = blake3::hash(stored).to_hex().to_string();
+        json!({ "op": "pack", "stored": hex(stored), "id": id })
+    };
     let mut accepted = fields(&good);
     accepted["content"] = json!(0);
     accepted["blocks"] = describe::directory(&made);

@@ -36,6 +36,9 @@ use survey::Survey;
 /// Packs named by one plan at most: far below the limit of the format.
 const PLAN_PACK_COUNT: usize = 1 << 20;
 
+/// Half-written files older than this belong to no running writer: each is written in one go.
+const TEMPORARY_AGE_MAX_SECONDS: u64 = 86_400;
+
 /// What a prune is to do.
 #[derive(Debug, Clone)]
 pub struct PruneOptions {
@@ -158,6 +161,9 @@ impl Run {
             }
         }
         self.tidy_index()?;
+        // What a running writer has half-written is younger than the grace, which covers its whole run.
+        let age_seconds = self.options.grace.as_secs().min(TEMPORARY_AGE_MAX_SECONDS);
+        self.repository.backend().clean_temporaries(age_seconds)?;
         self.note_pending()
     }
 
