@@ -50,7 +50,7 @@ impl FromStr for TagList {
 /// A command whose output becomes one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedLine {
-    /// Name of the file in the snapshot: a relative path.
+    /// Name of the file in the snapshot; folders before it, if any, with `/` between.
     pub name: String,
     /// The command line, not split yet.
     pub line: String,
@@ -62,11 +62,11 @@ impl FromStr for NamedLine {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let name = text.split_once('=').map_or(text, |(name, _)| name);
         // The command line may hold a secret: an error repeats the name alone.
-        let example = "shop.sql='pg_dump shop'";
-        let expected = || ParseError::new(name, "a relative file name with a command", example);
+        let expected = || ParseError::new(name, "a file name with a command", "shop.sql='pg_dump shop'");
         let (name, line) = text.split_once('=').ok_or_else(expected)?;
-        let fits = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
-        match name.split('/').all(fits) {
+        let part_fits = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+        let name_fits = name.split('/').all(part_fits);
+        match name_fits {
             true => Ok(Self { name: name.to_owned(), line: line.to_owned() }),
             false => Err(expected()),
         }
