@@ -68,8 +68,9 @@ impl Beginning {
         Ok(outcome)
     }
 
-    /// Tells whether everything that was backed up is as the parent has it. The folders above it do not count:
-    /// what lies beside a source changes them.
+    /// Tells whether everything that was backed up is as the parent has it.
+    ///
+    /// The folders above it do not count: what lies beside a source changes them.
     fn is_unchanged(
         &self,
         repository: &Repository,
