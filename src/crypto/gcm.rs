@@ -1,5 +1,6 @@
 //! AES-256-GCM with a derived key, by `aws-lc-rs` or (without the feature `aws-lc`) by `aes-gcm`.
 
+#[cfg(feature = "aws-lc")]
 use super::OpenError;
 
 /// Seals `buffer` in place and returns the tag.

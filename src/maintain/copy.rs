@@ -15,8 +15,7 @@ use std::sync::Arc;
 use crate::base::{ChunkId, IndexId, Phase, SnapshotId, Time};
 use crate::format::node::NodeKind;
 use crate::format::snapshot::Snapshot;
-use crate::maintain::summarize;
-use crate::query::select::SnapshotFilter;
+use crate::query::select::{SnapshotFilter, SnapshotSummary};
 use crate::repository::{
     ChunkReader, ChunkWriter, DirectoryWriter, Error, Repository, Standing, TreeCursor, WriterStats,
     seen_digest,
@@ -133,8 +132,9 @@ fn choose(source: &Repository, selection: &CopySelection) -> Result<Vec<(Snapsho
         if let Some(error) = bad.into_iter().next() {
             return Err(error);
         }
-        let passes =
-            |(id, snapshot): &(SnapshotId, Snapshot)| selection.filter.matches(&summarize(*id, snapshot));
+        let passes = |(id, snapshot): &(SnapshotId, Snapshot)| {
+            selection.filter.matches(&SnapshotSummary::new(*id, snapshot))
+        };
         chosen.extend(snapshots.into_iter().filter(passes));
     }
     for id in &selection.ids {

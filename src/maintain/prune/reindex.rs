@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Run;
 use super::error::PruneError;
+use super::survey::until_stable;
 use crate::backend::{ErrorKind, ObjectKind};
 use crate::base::limits::INDEX_PACK_COUNT_MAX;
 use crate::base::{IndexId, PackId};
@@ -20,8 +21,6 @@ const SMALL_COUNT_MAX: usize = 32;
 const MERGED_BODY_BYTES: usize = 8 << 20;
 /// Index objects deleted between two looks at the lease.
 const DELETE_BATCH: usize = 64;
-/// How often the listing is repeated until two in a row agree.
-const LISTINGS_MAX: usize = 8;
 
 /// Index objects that others stand for by now.
 #[derive(Debug, Default)]
@@ -92,15 +91,7 @@ impl Run {
                 |info: &crate::backend::ObjectInfo| Some((IndexId(info.key.id_bytes()?), info.size_bytes));
             Ok(infos.iter().filter_map(entry).collect())
         };
-        let mut last = list()?;
-        for _ in 0..LISTINGS_MAX {
-            let next = list()?;
-            if next == last {
-                return Ok(next);
-            }
-            last = next;
-        }
-        Err(PruneError::Restless { what: "index objects" })
+        until_stable(list, "index objects")
     }
 
     fn index_sources(

@@ -6,7 +6,6 @@ use super::report::{GroupDecision, SnapshotDecision};
 use super::survey::read_snapshots;
 use crate::base::escape::escape_name;
 use crate::maintain::retention::{GroupKey, RetentionItem, apply, group};
-use crate::maintain::summarize;
 use crate::query::select::SnapshotSummary;
 
 impl Run {
@@ -14,7 +13,7 @@ impl Run {
     pub(super) fn apply_retention(&mut self) -> Result<(), PruneError> {
         let snapshots = read_snapshots(&self.repository, &self.dropped)?;
         let summaries: Vec<SnapshotSummary> =
-            snapshots.iter().map(|(id, snapshot)| summarize(*id, snapshot)).collect();
+            snapshots.iter().map(|(id, snapshot)| SnapshotSummary::new(*id, snapshot)).collect();
         drop(snapshots);
         let passing = summaries.iter().filter(|summary| self.options.filter.matches(summary));
         let items: Vec<RetentionItem> = passing.map(RetentionItem::from).collect();

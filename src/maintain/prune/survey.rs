@@ -38,11 +38,19 @@ pub(super) fn list_snapshots(
     repository: &Repository,
     without: &BTreeSet<SnapshotId>,
 ) -> Result<Vec<SnapshotId>, PruneError> {
-    let list = || -> Result<Vec<SnapshotId>, Error> {
+    let list = || -> Result<Vec<SnapshotId>, PruneError> {
         repository.check_stop()?;
         let ids = repository.snapshot_ids()?;
         Ok(ids.into_iter().filter(|id| !without.contains(id)).collect())
     };
+    until_stable(list, "snapshots")
+}
+
+/// Returns what two listings in a row agree on: absence from one proves nothing.
+pub(super) fn until_stable<T: PartialEq>(
+    list: impl Fn() -> Result<T, PruneError>,
+    what: &'static str,
+) -> Result<T, PruneError> {
     let mut last = list()?;
     for _ in 0..LISTINGS_MAX {
         let next = list()?;
@@ -51,7 +59,7 @@ pub(super) fn list_snapshots(
         }
         last = next;
     }
-    Err(PruneError::Restless { what: "snapshots" })
+    Err(PruneError::Restless { what })
 }
 
 /// Loads snapshots; one that cannot be read ends the run, since nobody can tell what it needs.
