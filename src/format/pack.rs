@@ -1,6 +1,6 @@
 //! Packs: head, directory, trailer (`format-spec/07-packs.md`).
 
-use super::wire::{FormatError, Reader, Writer, length};
+use super::wire::{FormatError, Reader, Writer};
 use super::{Kind, VERSION, magic_of};
 use crate::base::ChunkId;
 use crate::base::limits::{
@@ -285,11 +285,6 @@ pub fn require_layout(
         return Ok(());
     }
     Err(FormatError::Invalid { what: "size of a pack beside its directory" })
-}
-
-/// Returns the bytes of a count in memory, for callers that size buffers by a directory.
-pub fn size_of_pack(directory: &Directory, directory_bytes: usize) -> u64 {
-    directory.blocks_end() + length(directory_bytes) + u64::from(TRAILER_SIZE_BYTES)
 }
 
 #[cfg(test)]

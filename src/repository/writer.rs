@@ -264,11 +264,6 @@ impl ChunkWriter {
         Ok(stats)
     }
 
-    /// Returns what was added so far; stored sizes lag behind.
-    pub fn stats_so_far(&self) -> WriterStats {
-        WriterStats { stored_bytes: self.shared.stored_bytes.load(Ordering::Relaxed), ..self.stats }
-    }
-
     fn join(&mut self) {
         self.to_packer = None;
         if let Some(packer) = self.packer.take()
