@@ -36,11 +36,6 @@ impl Output {
         self.json
     }
 
-    /// Tells whether only what was asked for explicitly is printed.
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
     /// Prints a result for people: `text` and an end of line; nothing with `--json`.
     pub fn line(&self, text: &str) -> Result<(), CliError> {
         match self.json {

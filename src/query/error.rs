@@ -48,14 +48,6 @@ impl QueryError {
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Unreadable { .. })
     }
-
-    /// Returns the repository's error, where there is one: it decides the exit code.
-    pub fn repository_error(&self) -> Option<&repository::Error> {
-        match self {
-            Self::Unreadable { source, .. } | Self::Repository(source) => Some(source),
-            Self::NotFound { .. } | Self::NotADirectory { .. } => None,
-        }
-    }
 }
 
 impl From<crate::index::IndexError> for QueryError {
