@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`base`] | ids, limits, clock and randomness, progress, escaping: no other room |
 //! | [`source`] | where bytes come from: walking, filters, files, streams, commands, their class |
+//! | [`container`] | what lies inside a file: tensors of model containers, tables of dumps |
 //! | [`chunker`] | plaintext to chunks: gear table and cut points |
 //! | [`mod@format`] | the bytes of every object, encode and decode only (`format-spec/`) |
 //! | [`crypto`] | subkeys, sealing, key derivation |
@@ -27,6 +28,7 @@ pub mod base;
 pub mod chunker;
 pub mod cli;
 pub mod codec;
+pub mod container;
 pub mod crypto;
 pub mod format;
 pub mod index;
