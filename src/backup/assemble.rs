@@ -4,32 +4,40 @@ use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
 
 use super::pieces::{Piece, sealing_of};
+use super::previous::Previous;
+use super::runs::Runs;
 use super::states::StateLog;
-use super::steps::{SmallFile, Step, node_of};
+use super::steps::{Older, SmallFile, Step, node_of};
 use crate::base::ChunkId;
 use crate::format::node::{ChunkRef, FileContent, Node, NodeKind};
 use crate::format::snapshot::Totals;
-use crate::pack::Sealing;
-use crate::repository::{ChunkWriter, DirectoryWriter, Error, ListWriter};
+use crate::repository::{ChunkReader, ChunkWriter, DirectoryWriter, Error, ListWriter};
 use crate::source::{Class, EntryKind, Metadata, SourceError};
 
 /// Hard-link groups whose content is remembered.
 const LINKS_MAX: usize = 200_000;
 
 /// A file whose chunks are arriving.
-struct OpenFile {
+struct OpenFile<'a, 'r> {
     name: Vec<u8>,
     path: Vec<u8>,
     metadata: Metadata,
     class: Class,
+    content: NewContent<'a, 'r>,
+}
+
+/// The chunks of one file or stream as they arrive: those that are new, and the list of all.
+pub(super) struct NewContent<'a, 'r> {
     list: ListWriter,
+    runs: Runs<'a, 'r>,
 }
 
 /// Builds the trees of one snapshot.
-pub(super) struct Assembler {
+pub(super) struct Assembler<'a, 'r> {
+    reader: &'a ChunkReader<'r>,
     writer: ChunkWriter,
     directories: Vec<(Vec<u8>, Option<Metadata>, DirectoryWriter)>,
-    file: Option<OpenFile>,
+    file: Option<OpenFile<'a, 'r>>,
     links: HashMap<(u64, u64), (FileContent, u8, u64)>,
     states: StateLog,
     totals: Totals,
@@ -43,10 +51,11 @@ pub(super) struct Assembled {
     pub(super) states: StateLog,
 }
 
-impl Assembler {
-    /// Begins an empty root.
-    pub(super) fn new(writer: ChunkWriter, states: StateLog) -> Self {
+impl<'a, 'r> Assembler<'a, 'r> {
+    /// Begins an empty root; `reader` is for what earlier snapshots have.
+    pub(super) fn new(reader: &'a ChunkReader<'r>, writer: ChunkWriter, states: StateLog) -> Self {
         Self {
+            reader,
             writer,
             directories: vec![(Vec::new(), None, DirectoryWriter::new())],
             file: None,
@@ -88,11 +97,6 @@ impl Assembler {
         self.directories.push((name, metadata, DirectoryWriter::new()));
     }
 
-    /// Returns the writer, for what does not come as steps.
-    pub(super) fn writer(&mut self) -> &mut ChunkWriter {
-        &mut self.writer
-    }
-
     /// Counts a stream that was read whole.
     pub(super) fn count_stream(&mut self, size_bytes: u64) {
         self.totals.files += 1;
@@ -122,17 +126,18 @@ impl Assembler {
                 self.file_node(name, &metadata, metadata.size_bytes, class, content, None).map(|_| ())
             }
             Step::Linked { name, path, metadata } => self.linked(name, &path, &metadata),
-            Step::Small { name, path, metadata, later } => {
+            Step::Small { name, path, metadata, older, later } => {
                 self.writer.repository().progress().current(&path);
                 match later.recv() {
-                    Ok(Ok(file)) => self.small(name, path, &metadata, file),
+                    Ok(Ok(file)) => self.small(name, path, &metadata, older.as_ref(), file),
                     Ok(Err(error)) => self.unread(&error),
                     Err(_) => Err(Error::Internal { what: "reading a file ended early" }),
                 }
             }
-            Step::Begin { name, path, metadata, class } => {
+            Step::Begin { name, path, metadata, older, class } => {
                 self.writer.repository().progress().current(&path);
-                self.file = Some(OpenFile { name, path, metadata, class, list: ListWriter::new() });
+                let content = self.begin_content(class, older.as_ref());
+                self.file = Some(OpenFile { name, path, metadata, class, content });
                 Ok(())
             }
             Step::Pieces(later) => {
@@ -214,11 +219,12 @@ impl Assembler {
         name: Vec<u8>,
         path: Vec<u8>,
         metadata: &Metadata,
+        older: Option<&Older>,
         file: SmallFile,
     ) -> Result<(), Error> {
-        let mut list = ListWriter::new();
-        self.store(&file.pieces, sealing_of(file.class), &mut list)?;
-        let content = list.finish(&mut self.writer)?;
+        let mut content = self.begin_content(file.class, older);
+        self.store(&file.pieces, &mut content)?;
+        let (content, _) = self.end_content(content)?;
         self.totals.read_bytes += file.size_bytes;
         self.writer.repository().progress().advance(1, file.size_bytes);
         if let Some(change) = file.changed {
@@ -232,15 +238,14 @@ impl Assembler {
     fn pieces(&mut self, pieces: Vec<Piece>) -> Result<(), Error> {
         let mut file = self.file.take().ok_or(Error::Internal { what: "chunks without a file" })?;
         let bytes = u64::try_from(pieces.iter().map(|piece| piece.data.len()).sum::<usize>());
-        self.store(&pieces, sealing_of(file.class), &mut file.list)?;
+        self.store(&pieces, &mut file.content)?;
         self.writer.repository().progress().advance(0, bytes.unwrap_or(u64::MAX));
         self.file = Some(file);
         Ok(())
     }
 
-    fn end_file(&mut self, file: OpenFile, changed: Option<&'static str>) -> Result<(), Error> {
-        let size_bytes = file.list.content_bytes();
-        let content = file.list.finish(&mut self.writer)?;
+    fn end_file(&mut self, file: OpenFile<'a, 'r>, changed: Option<&'static str>) -> Result<(), Error> {
+        let (content, size_bytes) = self.end_content(file.content)?;
         self.totals.read_bytes += size_bytes;
         self.writer.repository().progress().advance(1, 0);
         if let Some(change) = changed {
@@ -251,24 +256,38 @@ impl Assembler {
         self.states.record(self.writer.repository(), file.path, &file.metadata, &node)
     }
 
+    /// Begins the content of a file or stream of `class`, whose previous version was `older`.
+    pub(super) fn begin_content(&self, class: Class, older: Option<&Older>) -> NewContent<'a, 'r> {
+        let previous = older.map(|older| Previous::new(self.reader, &older.content, older.size_bytes));
+        NewContent { list: ListWriter::new(), runs: Runs::new(sealing_of(class), previous) }
+    }
+
     /// Stores the chunks that are new, and lists them all.
-    pub(super) fn store(
-        &mut self,
-        pieces: &[Piece],
-        sealing: Sealing,
-        list: &mut ListWriter,
-    ) -> Result<(), Error> {
+    pub(super) fn store(&mut self, pieces: &[Piece], content: &mut NewContent<'a, 'r>) -> Result<(), Error> {
         let ids: Vec<ChunkId> = pieces.iter().map(|piece| piece.id).collect();
         let known = self.writer.contains(&ids)?;
+        let NewContent { list, runs } = content;
         for (piece, known) in pieces.iter().zip(known) {
-            if !known {
-                self.writer.add_absent(piece.id, &piece.data, sealing)?;
+            if known {
+                runs.known(&piece.id, list, &mut self.writer)?;
+            } else {
+                runs.absent(piece.id, &piece.data, list, &mut self.writer)?;
             }
             let length_bytes = u32::try_from(piece.data.len());
             let length_bytes = length_bytes.map_err(|_| Error::Internal { what: "length of a chunk" })?;
             list.push(ChunkRef { id: piece.id, length_bytes }, &mut self.writer)?;
         }
         Ok(())
+    }
+
+    /// Ends a content; returns it as its node has it, and its length in bytes.
+    pub(super) fn end_content(
+        &mut self,
+        mut content: NewContent<'a, 'r>,
+    ) -> Result<(FileContent, u64), Error> {
+        content.runs.finish(&mut self.writer)?;
+        let size_bytes = content.list.content_bytes();
+        Ok((content.list.finish(&mut self.writer)?, size_bytes))
     }
 
     fn unread(&mut self, error: &SourceError) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use super::budget::{Budget, HeldBuffer};
 use super::parent::{ParentWalk, list_is_stored};
 use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, pieces_of_all};
 use super::states::stored_state;
-use super::steps::{EndOfFile, SmallFile, Step};
+use super::steps::{EndOfFile, Older, SmallFile, Step};
 use crate::base::ChunkId;
 use crate::crypto::KeyRing;
 use crate::format::node::FileContent;
@@ -56,8 +56,14 @@ impl Fill for FileSource<'_> {
 }
 
 enum Candidate {
-    No,
-    Maybe { content: FileContent, class: u8 },
+    No(Option<Older>),
+    Maybe { content: FileContent, size_bytes: u64, class: u8 },
+}
+
+/// What is known of a file before it is read.
+enum Standing {
+    Unchanged { content: FileContent, class: u8 },
+    Read(Option<Older>),
 }
 
 impl Producer {
@@ -73,7 +79,7 @@ impl Producer {
 
     fn try_walk(&self, walker: &mut Walker, steps: &SyncSender<Step>) -> Result<(), Error> {
         let reader = ChunkReader::new(&self.repository);
-        let mut parent = ParentWalk::new(&reader, self.parent_root.filter(|_| !self.force));
+        let mut parent = ParentWalk::new(&reader, self.parent_root);
         let mut links = HashSet::new();
         loop {
             self.repository.check_stop()?;
@@ -87,12 +93,17 @@ impl Producer {
             }
             let confirmed = self.confirm(&reader, &events, &candidates)?;
             for ((event, candidate), confirmed) in events.into_iter().zip(candidates).zip(confirmed) {
-                let unchanged = match candidate {
-                    Candidate::Maybe { content, class } if confirmed => Some((content, class)),
-                    _ => None,
+                let standing = match candidate {
+                    Candidate::Maybe { content, class, .. } if confirmed => {
+                        Standing::Unchanged { content, class }
+                    }
+                    Candidate::Maybe { content, size_bytes, .. } => {
+                        Standing::Read(Some(Older { content, size_bytes }))
+                    }
+                    Candidate::No(older) => Standing::Read(older),
                 };
                 self.repository.check_stop()?;
-                if self.emit(event, unchanged, &mut links, steps).is_err() {
+                if self.emit(event, standing, &mut links, steps).is_err() {
                     return Ok(());
                 }
             }
@@ -103,23 +114,34 @@ impl Producer {
         let (name, path, metadata) = match event {
             WalkEvent::Enter { name, .. } => {
                 parent.enter(name);
-                return Ok(Candidate::No);
+                return Ok(Candidate::No(None));
             }
             WalkEvent::Leave => {
                 parent.leave();
-                return Ok(Candidate::No);
+                return Ok(Candidate::No(None));
             }
-            WalkEvent::Failed(_) => return Ok(Candidate::No),
+            WalkEvent::Failed(_) => return Ok(Candidate::No(None)),
             WalkEvent::Item { name, path, metadata } => (name, path, metadata),
         };
-        if metadata.kind != EntryKind::File || self.force {
-            return Ok(Candidate::No);
+        if metadata.kind != EntryKind::File {
+            return Ok(Candidate::No(None));
         }
-        if let Some((content, class)) = parent.unchanged(name, metadata) {
-            return Ok(Candidate::Maybe { content, class });
+        let mut older = None;
+        if let Some((content, size_bytes, class, is_unchanged)) = parent.look(name, metadata) {
+            if is_unchanged && !self.force {
+                return Ok(Candidate::Maybe { content, size_bytes, class });
+            }
+            older = Some(Older { content, size_bytes });
+        }
+        if self.force {
+            return Ok(Candidate::No(older));
         }
         let state = stored_state(&self.repository, &self.job_key, path.as_os_str().as_bytes(), metadata)?;
-        Ok(state.map_or(Candidate::No, |(content, class)| Candidate::Maybe { content, class }))
+        let size_bytes = metadata.size_bytes;
+        Ok(match state {
+            Some((content, class)) => Candidate::Maybe { content, size_bytes, class },
+            None => Candidate::No(older),
+        })
     }
 
     /// Tells which candidates are stored whole: a file is taken over only when its chunks are there.
@@ -136,7 +158,7 @@ impl Producer {
                     ids.extend(chunks.iter().map(|chunk| chunk.id));
                 }
                 Candidate::Maybe { content: FileContent::List { root, .. }, .. } => ids.push(*root),
-                Candidate::No => {}
+                Candidate::No(_) => {}
             }
         }
         let mut stored = self.repository.index().contains(&ids)?.into_iter();
@@ -158,7 +180,7 @@ impl Producer {
     fn emit(
         &self,
         event: WalkEvent,
-        unchanged: Option<(FileContent, u8)>,
+        standing: Standing,
         links: &mut HashSet<(u64, u64)>,
         steps: &SyncSender<Step>,
     ) -> Result<(), Ended> {
@@ -172,9 +194,12 @@ impl Producer {
         if metadata.kind != EntryKind::File {
             return send(Step::Other { name, metadata });
         }
-        if let Some((content, class)) = unchanged {
-            return send(Step::Unchanged { name, metadata, content, class });
-        }
+        let older = match standing {
+            Standing::Unchanged { content, class } => {
+                return send(Step::Unchanged { name, metadata, content, class });
+            }
+            Standing::Read(older) => older,
+        };
         let raw_path = path.as_os_str().as_bytes().to_vec();
         if metadata.links > 1 {
             let group = (metadata.device, metadata.inode);
@@ -186,9 +211,9 @@ impl Producer {
             }
         }
         if metadata.size_bytes <= SMALL_FILE_MAX_BYTES {
-            return self.emit_small(name, path, metadata, steps);
+            return self.emit_small(name, path, metadata, older, steps);
         }
-        self.emit_large(name, &path, metadata, steps)
+        self.emit_large(name, &path, metadata, older, steps)
     }
 
     fn emit_small(
@@ -196,6 +221,7 @@ impl Producer {
         name: Vec<u8>,
         path: PathBuf,
         metadata: Metadata,
+        older: Option<Older>,
         steps: &SyncSender<Step>,
     ) -> Result<(), Ended> {
         let (to_result, later) = sync_channel(1);
@@ -220,7 +246,7 @@ impl Producer {
             // Nobody waits any more when the run has ended early.
             let _ = to_result.send(result);
         });
-        steps.send(Step::Small { name, path: raw_path, metadata, later }).map_err(|_| Ended)
+        steps.send(Step::Small { name, path: raw_path, metadata, older, later }).map_err(|_| Ended)
     }
 
     fn emit_large(
@@ -228,6 +254,7 @@ impl Producer {
         name: Vec<u8>,
         path: &Path,
         metadata: Metadata,
+        older: Option<Older>,
         steps: &SyncSender<Step>,
     ) -> Result<(), Ended> {
         let send = |step| steps.send(step).map_err(|_| Ended);
@@ -246,7 +273,7 @@ impl Producer {
         };
         let class = self.class.unwrap_or_else(|| recognise(&name, &head, &sample));
         let raw_path = path.as_os_str().as_bytes().to_vec();
-        send(Step::Begin { name, path: raw_path, metadata: metadata.clone(), class })?;
+        send(Step::Begin { name, path: raw_path, metadata: metadata.clone(), older, class })?;
         let keys: Arc<KeyRing> = Arc::new(self.repository.keys().clone());
         let cutter = Cutter { chunker: self.chunkers.of(class), keys: &keys, budget: &self.budget };
         let mut source = FileSource { file: &file, offset: u64::try_from(head.len()).unwrap_or(0) };

@@ -16,6 +16,13 @@ pub(super) struct SmallFile {
     pub(super) changed: Option<&'static str>,
 }
 
+/// What the parent snapshot has in the place of a file that changed.
+#[derive(Debug, Clone)]
+pub(super) struct Older {
+    pub(super) content: FileContent,
+    pub(super) size_bytes: u64,
+}
+
 /// One step. Files arrive as one `Small`, or as `Begin`, any `Pieces`, `End`.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -34,10 +41,11 @@ pub(super) enum Step {
         name: Vec<u8>,
         path: Vec<u8>,
         metadata: Metadata,
+        older: Option<Older>,
         later: Receiver<Result<SmallFile, SourceError>>,
     },
     /// A large file or stream begins.
-    Begin { name: Vec<u8>, path: Vec<u8>, metadata: Metadata, class: Class },
+    Begin { name: Vec<u8>, path: Vec<u8>, metadata: Metadata, older: Option<Older>, class: Class },
     /// Its next chunks.
     Pieces(PiecesLater),
     /// It ends: bytes read, what changed meanwhile; or it could not be read to its end.

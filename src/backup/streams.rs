@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use super::assemble::Assembler;
+use super::assemble::{Assembler, NewContent};
 use super::budget::Budget;
-use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, PiecesLater, sealing_of};
+use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, PiecesLater};
+use super::steps::Older;
 use super::{Error, StreamInput, StreamOrigin};
-use crate::base::Time;
+use crate::base::{ChunkId, Time};
 use crate::format::node::{Node, NodeKind, is_valid_name};
 use crate::format::snapshot::{Source, SourceKind};
-use crate::repository::{self, ListWriter};
+use crate::repository::{self, ChunkReader, find_path};
 use crate::source::{Class, SourceError, Stopper, Stream, recognise, spawn_command_with, stdin_stream};
 
 /// Hashing tasks that wait for the storing side.
@@ -49,11 +50,16 @@ pub(super) struct StreamReader<'a> {
     pub(super) budget: &'a Arc<Budget>,
     pub(super) class: Option<Class>,
     pub(super) owner: (u32, u32),
+    pub(super) parent_root: Option<ChunkId>,
 }
 
 impl StreamReader<'_> {
     /// Stores one stream whole. A command that fails in any way fails this.
-    pub(super) fn read(&self, input: &StreamInput, assembler: &mut Assembler) -> Result<StoredStream, Error> {
+    pub(super) fn read(
+        &self,
+        input: &StreamInput,
+        assembler: &mut Assembler<'_, '_>,
+    ) -> Result<StoredStream, Error> {
         self.repository.progress().current(&input.name);
         let progress = self.repository.progress().clone();
         let mut stream = match &input.origin {
@@ -107,7 +113,7 @@ impl StreamReader<'_> {
         &self,
         stream: &mut dyn Stream,
         input: &StreamInput,
-        assembler: &mut Assembler,
+        assembler: &mut Assembler<'_, '_>,
     ) -> Result<(Node, Class, u64, [u8; 32]), Error> {
         let mut source = StreamSource(stream);
         let mut head = vec![0; HEAD_BYTES];
@@ -133,10 +139,10 @@ impl StreamReader<'_> {
                     |later| to_storing.send(later).is_ok(),
                 )
             });
-            let mut list = ListWriter::new();
+            let mut content = assembler.begin_content(class, self.older(&input.name).as_ref());
             let mut stored = Ok(());
             for later in tasks {
-                stored = self.store_pieces(&later, class, &mut list, assembler);
+                stored = self.store_pieces(&later, &mut content, assembler);
                 if stored.is_err() {
                     break;
                 }
@@ -144,8 +150,7 @@ impl StreamReader<'_> {
             let read = reading.join().map_err(|_| repository::Error::Internal { what: "reading failed" })?;
             stored?;
             read?;
-            let size_bytes = list.content_bytes();
-            Ok::<_, Error>((list.finish(assembler.writer())?, size_bytes))
+            Ok::<_, Error>(assembler.end_content(content)?)
         })?;
         assembler.count_stream(size_bytes);
         let name = input.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
@@ -154,17 +159,27 @@ impl StreamReader<'_> {
         Ok((node, class, size_bytes, *digest.finalize().as_bytes()))
     }
 
-    fn store_pieces(
+    /// Returns what the parent snapshot has under a stream's name; a parent that cannot be read is as good as
+    /// none.
+    fn older(&self, name: &[u8]) -> Option<Older> {
+        let reader = ChunkReader::new(self.repository);
+        let node = find_path(&reader, &self.parent_root?, name).ok()??;
+        match node.kind {
+            NodeKind::File { size_bytes, content, .. } => Some(Older { content, size_bytes }),
+            _ => None,
+        }
+    }
+
+    fn store_pieces<'a, 'r>(
         &self,
         later: &PiecesLater,
-        class: Class,
-        list: &mut ListWriter,
-        assembler: &mut Assembler,
+        content: &mut NewContent<'a, 'r>,
+        assembler: &mut Assembler<'a, 'r>,
     ) -> Result<(), Error> {
         self.repository.check_stop()?;
         let pieces = later.recv().map_err(|_| repository::Error::Internal { what: "hashing ended early" })?;
         let bytes: usize = pieces.iter().map(|piece| piece.data.len()).sum();
-        assembler.store(&pieces, sealing_of(class), list)?;
+        assembler.store(&pieces, content)?;
         self.repository.progress().advance(0, u64::try_from(bytes).unwrap_or(u64::MAX));
         Ok(())
     }
@@ -224,7 +239,7 @@ pub(super) fn write_tree(
     streams: Vec<(Vec<u8>, Node)>,
     owner: (u32, u32),
     now: Time,
-    assembler: &mut Assembler,
+    assembler: &mut Assembler<'_, '_>,
 ) -> Result<(), Error> {
     let mut root = Folder::default();
     for (name, node) in streams {
@@ -246,7 +261,7 @@ fn write_folder(
     folder: Folder,
     owner: (u32, u32),
     now: Time,
-    assembler: &mut Assembler,
+    assembler: &mut Assembler<'_, '_>,
 ) -> Result<(), Error> {
     let mut folders = folder.folders;
     let mut names: Vec<Vec<u8>> = folders.keys().chain(folder.files.keys()).cloned().collect();

@@ -8,6 +8,8 @@ const SAMPLE_BYTES: usize = 32 << 10;
 /// A coding must bring the sample below this share, in thousandths, or the block stays raw.
 const WORTH_THOUSANDTHS: usize = 990;
 const LEVEL: i32 = 3;
+/// How blocks with text before them are coded.
+pub const PREFIX_CODING: Coding = Coding::Whole(PartCoder::Zstd { level: 3 });
 
 /// Returns the coding that made a sample of `raw` smallest.
 ///

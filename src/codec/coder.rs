@@ -73,6 +73,19 @@ pub(super) fn compress_with_prefix(raw: &[u8], base: &[u8], level: i32) -> Resul
     // The prefix is borrowed by the context for one frame, so a context of its own keeps lifetimes honest.
     let mut context = CCtx::create();
     context.set_parameter(CParameter::CompressionLevel(level)).map_err(CodecError::zstd)?;
+    let env = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u32>().ok());
+    if let Some(v) = env("ZW") {
+        context.set_parameter(CParameter::WindowLog(v)).map_err(CodecError::zstd)?;
+    }
+    if let Some(v) = env("ZH") {
+        context.set_parameter(CParameter::HashLog(v)).map_err(CodecError::zstd)?;
+    }
+    if let Some(v) = env("ZC") {
+        context.set_parameter(CParameter::ChainLog(v)).map_err(CodecError::zstd)?;
+    }
+    if let Some(v) = env("ZL") {
+        context.set_parameter(CParameter::CompressionLevel(v as i32)).map_err(CodecError::zstd)?;
+    }
     context.ref_prefix(base).map_err(CodecError::zstd)?;
     let mut coded = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
     context.compress2(&mut coded, raw).map_err(CodecError::zstd)?;

@@ -6,7 +6,7 @@ mod coder;
 mod transform;
 
 pub use block::{BaseUse, Coding, Part, decode, encode};
-pub use choose::choose;
+pub use choose::{PREFIX_CODING, choose};
 pub use coder::PartCoder;
 pub use transform::{merge_planes, split_planes};
 

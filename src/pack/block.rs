@@ -4,9 +4,13 @@ use super::PackError;
 use crate::base::ChunkId;
 use crate::codec::{self, BaseUse, Coding, PartCoder};
 use crate::crypto::KeyRing;
-use crate::format::pack::{Content, DirectoryBlock, DirectoryChunk};
+use crate::format::pack::{BaseName, Content, DirectoryBlock, DirectoryChunk};
 use crate::format::sealed::associated_data;
 use crate::format::{FormatError, Kind};
+
+/// A block that a base brings below this part of its plaintext is not coded alone as well to compare: text
+/// without a base rarely gets below a fifth.
+const GAIN_BEYOND_DOUBT: usize = 6;
 
 /// What is known about the bytes of a block before it is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,17 @@ fn chunk_id(keys: &KeyRing, content: Content, plain: &[u8]) -> ChunkId {
     }
 }
 
+/// What a block is coded against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockBase {
+    /// Names of the base chunks, in order.
+    pub names: Vec<BaseName>,
+    /// Their plaintext, one after the other.
+    pub bytes: Vec<u8>,
+    /// Depth of the block that is coded against them: one more than the greatest of theirs.
+    pub depth: u8,
+}
+
 /// Codes and seals `raw`, which is `chunks` one after the other, as one block without base; opens the result
 /// again and re-hashes every chunk.
 ///
@@ -49,22 +64,73 @@ pub fn seal_block(
     chunks: Vec<DirectoryChunk>,
     sealing: Sealing,
 ) -> Result<SealedBlock, PackError> {
-    let coding = match sealing {
+    let plain = plain_block(chunks);
+    match codec::encode(raw, coding_of(raw, sealing), BaseUse::None, &[]) {
+        Ok(coded) => seal_or_fall_back(keys, content, raw, plain, &coded, &[]),
+        Err(_) => seal_raw(keys, content, raw, plain),
+    }
+}
+
+/// The same with a base, where the base makes the block smaller than coding it alone; else without.
+pub fn seal_block_with_base(
+    keys: &KeyRing,
+    content: Content,
+    raw: &[u8],
+    chunks: Vec<DirectoryChunk>,
+    sealing: Sealing,
+    base: &BlockBase,
+) -> Result<SealedBlock, PackError> {
+    let Ok(coded) = codec::encode(raw, codec::PREFIX_CODING, BaseUse::Prefix, &base.bytes) else {
+        return seal_block(keys, content, raw, chunks, sealing);
+    };
+    if coded.len().saturating_mul(GAIN_BEYOND_DOUBT) > raw.len() {
+        let alone = codec::encode(raw, coding_of(raw, sealing), BaseUse::None, &[]);
+        let based_bytes = coded.len() + base.names.len() * size_of::<BaseName>();
+        if alone.is_ok_and(|alone| alone.len() <= based_bytes) {
+            return seal_block(keys, content, raw, chunks, sealing);
+        }
+    }
+    let entry = DirectoryBlock { stored_bytes: 0, depth: base.depth, bases: base.names.clone(), chunks };
+    seal_or_fall_back(keys, content, raw, entry, &coded, &base.bytes)
+}
+
+fn coding_of(raw: &[u8], sealing: Sealing) -> Coding {
+    match sealing {
         Sealing::Stored => Coding::Whole(PartCoder::Raw),
         Sealing::Text => codec::choose(raw, false),
         Sealing::Sampled => codec::choose(raw, true),
-    };
-    let entry = DirectoryBlock { stored_bytes: 0, depth: 0, bases: Vec::new(), chunks };
-    match try_seal(keys, content, raw, &entry, coding) {
+    }
+}
+
+fn plain_block(chunks: Vec<DirectoryChunk>) -> DirectoryBlock {
+    DirectoryBlock { stored_bytes: 0, depth: 0, bases: Vec::new(), chunks }
+}
+
+fn seal_or_fall_back(
+    keys: &KeyRing,
+    content: Content,
+    raw: &[u8],
+    entry: DirectoryBlock,
+    coded: &[u8],
+    base: &[u8],
+) -> Result<SealedBlock, PackError> {
+    match try_seal(keys, content, raw, &entry, coded, base) {
         Ok((stored, stored_bytes)) => {
             Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: false })
         }
-        Err(_) => {
-            let raw_coding = Coding::Whole(PartCoder::Raw);
-            let (stored, stored_bytes) = try_seal(keys, content, raw, &entry, raw_coding)?;
-            Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: true })
-        }
+        Err(_) => seal_raw(keys, content, raw, plain_block(entry.chunks)),
     }
+}
+
+fn seal_raw(
+    keys: &KeyRing,
+    content: Content,
+    raw: &[u8],
+    entry: DirectoryBlock,
+) -> Result<SealedBlock, PackError> {
+    let coded = codec::encode(raw, Coding::Whole(PartCoder::Raw), BaseUse::None, &[])?;
+    let (stored, stored_bytes) = try_seal(keys, content, raw, &entry, &coded, &[])?;
+    Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: true })
 }
 
 fn try_seal(
@@ -72,12 +138,12 @@ fn try_seal(
     content: Content,
     raw: &[u8],
     entry: &DirectoryBlock,
-    coding: Coding,
+    coded: &[u8],
+    base: &[u8],
 ) -> Result<(Vec<u8>, u32), PackError> {
-    let coded = codec::encode(raw, coding, BaseUse::None, &[])?;
-    let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), &coded);
+    let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), coded);
     let stored_bytes = u32::try_from(stored.len()).map_err(|_| FormatError::invalid("length of a block"))?;
-    let read_back = open_block(keys, &stored, raw.len(), &[])?;
+    let read_back = open_block(keys, &stored, raw.len(), base)?;
     verify_chunks(keys, content, entry, &read_back)?;
     Ok((stored, stored_bytes))
 }

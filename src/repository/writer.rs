@@ -1,11 +1,13 @@
 //! Storing chunks: dedup → block → code and seal → pack → put → index.
 //!
-//! One thread adds chunks; blocks are sealed by rayon; one thread packs; a few threads put packs. Every queue
+//! One thread adds chunks; blocks are sealed by rayon, where bases are read too; one thread packs; a few
+//! threads put packs. Every queue
 //! is bounded, so a slow store slows the source instead of filling memory. Whatever was put is remembered
 //! locally at once and named by an index object from time to time, so an interrupted run loses nothing that
 //! arrived.
 
 mod moved;
+mod open;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,16 +15,18 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
+
+use open::{OpenBlock, OpenBlocks, Slot};
+
+use super::bases::{BaseChunk, gather};
 use super::uploader::{UploadContext, Uploader};
-use super::{Error, Repository};
+use super::{ChunkCache, ChunkReader, Error, Repository};
 use crate::base::ChunkId;
-use crate::base::limits::BLOCK_RAW_MAX_BYTES;
 use crate::crypto::KeyRing;
 use crate::format::pack::{Content, DirectoryChunk};
-use crate::pack::{PackError, PackWriter, SealedBlock, Sealing, seal_block};
+use crate::pack::{PackWriter, SealedBlock, Sealing, seal_block, seal_block_with_base};
 
-/// Plaintext of a block of tree chunks: smaller, since one path needs few of them.
-const TREE_BLOCK_BYTES: usize = 512 << 10;
 /// Size at which packs of tree chunks are closed.
 const TREE_PACK_BYTES: usize = 16 << 20;
 /// Blocks that wait for sealing or packing, each up to a MiB plain and about as much sealed.
@@ -74,34 +78,20 @@ impl Shared {
     }
 }
 
-#[derive(Debug, Default)]
-struct OpenBlock {
-    raw: Vec<u8>,
-    chunks: Vec<DirectoryChunk>,
-}
-
-type SealedLater = Receiver<Result<SealedBlock, PackError>>;
+type SealedLater = Receiver<Result<SealedBlock, Error>>;
 
 /// Stores chunks that are not there yet.
 #[derive(Debug)]
 pub struct ChunkWriter {
     repository: Arc<Repository>,
     shared: Arc<Shared>,
-    /// One block in the making for each way of sealing data, and one for trees.
-    open: [OpenBlock; 4],
+    open: OpenBlocks,
+    /// Blocks of bases.
+    cache: Arc<ChunkCache>,
     to_packer: Option<SyncSender<(Content, SealedLater)>>,
     packer: Option<JoinHandle<()>>,
     stats: WriterStats,
     dry: bool,
-}
-
-fn slot(content: Content, sealing: Sealing) -> usize {
-    match (content, sealing) {
-        (Content::Tree, _) => 0,
-        (Content::Data, Sealing::Sampled) => 1,
-        (Content::Data, Sealing::Text) => 2,
-        (Content::Data, Sealing::Stored) => 3,
-    }
 }
 
 impl ChunkWriter {
@@ -125,7 +115,8 @@ impl ChunkWriter {
         Ok(Self {
             repository,
             shared,
-            open: Default::default(),
+            open: OpenBlocks::default(),
+            cache: Arc::default(),
             to_packer: Some(to_packer),
             packer: Some(packer),
             stats: WriterStats::default(),
@@ -175,58 +166,88 @@ impl ChunkWriter {
         Ok(true)
     }
 
+    /// Stores a run of data chunks that [`ChunkWriter::contains`] just said are absent, coded together
+    /// against `bases`, which stood in an earlier snapshot where the run stands now.
+    pub fn add_run(
+        &mut self,
+        run: &[(ChunkId, Bytes)],
+        sealing: Sealing,
+        bases: &[BaseChunk],
+    ) -> Result<(), Error> {
+        let mut absent: Vec<(ChunkId, &[u8])> = Vec::with_capacity(run.len());
+        {
+            let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+            // A run may hold a chunk twice.
+            absent.extend(
+                run.iter().filter(|(id, _)| in_flight.insert(*id)).map(|(id, data)| (*id, &data[..])),
+            );
+        }
+        self.add_to_block(Content::Data, &absent, sealing, bases)
+    }
+
     /// Stores a tree or list chunk unless it is there, and returns its id.
     pub fn add_tree(&mut self, plain: Vec<u8>) -> Result<ChunkId, Error> {
+        self.add_tree_beside(plain, &[])
+    }
+
+    /// The same, coded against `bases`: tree chunks of an earlier snapshot that are much like it.
+    pub fn add_tree_beside(&mut self, plain: Vec<u8>, bases: &[BaseChunk]) -> Result<ChunkId, Error> {
         let id = self.repository.keys.tree_id(&plain);
         if self.contains(&[id])?.first() != Some(&true) {
-            self.add_new(Content::Tree, id, &plain, Sealing::Text)?;
+            self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+            self.add_to_block(Content::Tree, &[(id, &plain)], Sealing::Text, bases)?;
         }
         Ok(id)
     }
 
     fn add_new(&mut self, content: Content, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<(), Error> {
-        let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        self.stats.new_chunks += 1;
+        self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        self.add_to_block(content, &[(id, data)], sealing, &[])
+    }
+
+    fn add_to_block(
+        &mut self,
+        content: Content,
+        run: &[(ChunkId, &[u8])],
+        sealing: Sealing,
+        bases: &[BaseChunk],
+    ) -> Result<(), Error> {
+        let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
+        let bytes = u64::try_from(run_bytes).unwrap_or(u64::MAX);
+        self.stats.new_chunks += u64::try_from(run.len()).unwrap_or(u64::MAX);
         match content {
             Content::Data => self.stats.new_data_bytes += bytes,
             Content::Tree => self.stats.new_tree_bytes += bytes,
         }
-        self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        if self.dry {
+        if self.dry || run.is_empty() {
             return Ok(());
         }
-        let limit = match content {
-            Content::Data => usize::try_from(BLOCK_RAW_MAX_BYTES).unwrap_or(usize::MAX),
-            Content::Tree => TREE_BLOCK_BYTES,
-        };
-        let at = slot(content, sealing);
-        if self.open[at].raw.len() + data.len() > limit {
-            self.flush_block(content, sealing)?;
+        let slot = Slot::of(content, sealing, run_bytes, bases);
+        if let Some(full) = self.open.make_room(slot, run_bytes, bases) {
+            self.flush_block(slot, full)?;
         }
-        let length_bytes =
-            u32::try_from(data.len()).map_err(|_| Error::Internal { what: "length of a chunk" })?;
-        let block = &mut self.open[at];
-        if block.raw.capacity() == 0 {
-            block.raw.reserve_exact(limit);
+        let block = self.open.of(slot);
+        for (id, data) in run {
+            let length_bytes =
+                u32::try_from(data.len()).map_err(|_| Error::Internal { what: "length of a chunk" })?;
+            block.raw.extend_from_slice(data);
+            block.chunks.push(DirectoryChunk { id: *id, length_bytes });
         }
-        block.raw.extend_from_slice(data);
-        block.chunks.push(DirectoryChunk { id, length_bytes });
+        if slot.has_base {
+            block.add_bases(bases);
+        }
         Ok(())
     }
 
-    fn flush_block(&mut self, content: Content, sealing: Sealing) -> Result<(), Error> {
-        let block = std::mem::take(&mut self.open[slot(content, sealing)]);
-        if block.chunks.is_empty() {
-            return Ok(());
-        }
+    fn flush_block(&mut self, slot: Slot, block: OpenBlock) -> Result<(), Error> {
         if self.shared.has_failed() {
             self.shared.take_failure()?;
         }
         let (to_result, result) = sync_channel(1);
         let repository = self.repository.clone();
-        let shared = self.shared.clone();
+        let (shared, cache) = (self.shared.clone(), self.cache.clone());
         rayon::spawn(move || {
-            let sealed = seal_block(&repository.keys, content, &block.raw, block.chunks, sealing);
+            let sealed = seal(&repository, cache, slot, block);
             if sealed.as_ref().is_ok_and(|sealed| sealed.fell_back) {
                 shared.fallbacks.fetch_add(1, Ordering::Relaxed);
                 repository
@@ -236,7 +257,7 @@ impl ChunkWriter {
             // Nobody waits any more when the run has failed elsewhere.
             let _ = to_result.send(sealed);
         });
-        let sent = self.to_packer.as_ref().is_some_and(|queue| queue.send((content, result)).is_ok());
+        let sent = self.to_packer.as_ref().is_some_and(|queue| queue.send((slot.content, result)).is_ok());
         if sent {
             return Ok(());
         }
@@ -245,9 +266,8 @@ impl ChunkWriter {
     }
 
     fn flush_all(&mut self) -> Result<(), Error> {
-        self.flush_block(Content::Tree, Sealing::Text)?;
-        for sealing in [Sealing::Sampled, Sealing::Text, Sealing::Stored] {
-            self.flush_block(Content::Data, sealing)?;
+        for (slot, block) in self.open.take_all() {
+            self.flush_block(slot, block)?;
         }
         Ok(())
     }
@@ -283,6 +303,24 @@ impl Drop for ChunkWriter {
     }
 }
 
+fn seal(
+    repository: &Repository,
+    cache: Arc<ChunkCache>,
+    slot: Slot,
+    block: OpenBlock,
+) -> Result<SealedBlock, Error> {
+    let keys = &repository.keys;
+    let OpenBlock { raw, chunks, bases, .. } = block;
+    if let (true, Some(first)) = (slot.has_base, chunks.first()) {
+        let reader = ChunkReader::with_cache(repository, cache);
+        if let Some(base) = gather(&reader, slot.content, &bases, &first.id, open::BASE_BYTES)? {
+            let sealed = seal_block_with_base(keys, slot.content, &raw, chunks, slot.sealing, &base);
+            return sealed.map_err(Error::Pack);
+        }
+    }
+    seal_block(keys, slot.content, &raw, chunks, slot.sealing).map_err(Error::Pack)
+}
+
 fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>) {
     let keys: &KeyRing = &context.repository.keys;
     let target = usize::try_from(context.repository.config.pack_target_bytes).unwrap_or(usize::MAX);
@@ -299,7 +337,7 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
         let block = match later.recv() {
             Ok(Ok(block)) => block,
             Ok(Err(error)) => {
-                context.shared.fail(Error::Pack(error));
+                context.shared.fail(error);
                 break;
             }
             Err(_) => {
