@@ -1,5 +1,5 @@
-//! One bench for each stage of a backup, on bytes made from a seed: cut, name, code, decode, seal, open,
-//! pack.
+//! One bench for each stage of a backup, on bytes made from a seed: cut, sample, name, code, decode, seal,
+//! open, pack.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use snap::base::RepositoryId;
 use snap::base::clock::SeededEntropy;
+use snap::chunker::features::Sampler;
 use snap::chunker::{Chunker, Parameters};
 use snap::codec::{self, BaseUse, Coding, PartCoder};
 use snap::crypto::{KeyRing, MasterKey};
@@ -68,6 +69,16 @@ fn cut_and_name(c: &mut Criterion) {
         let parameters = Parameters { min_bytes, average_bytes, max_bytes, normalization: 1 };
         let chunker = Chunker::new(parameters, keys.gear()).unwrap();
         group.bench_function(name, |b| b.iter(|| black_box(chunker.cut_all(&data))));
+    }
+    group.finish();
+    let rows = text(16 << 20);
+    let sampler = Sampler::new(keys.gear()).unwrap();
+    let mut group = c.benchmark_group("sample");
+    for length in [16 << 10, 64 << 10] {
+        group.throughput(Throughput::Bytes(u64::try_from(rows.len()).unwrap()));
+        group.bench_function(format!("{} KiB", length >> 10), |b| {
+            b.iter(|| rows.chunks(length).map(|chunk| sampler.samples(chunk).len()).sum::<usize>());
+        });
     }
     group.finish();
     let mut group = c.benchmark_group("name");
