@@ -2,7 +2,7 @@
 
 use super::PackError;
 use crate::base::ChunkId;
-use crate::codec::{self, BaseUse, Coding, PartCoder};
+use crate::codec::{self, Base, Coding, Hint, PartCoder};
 use crate::crypto::KeyRing;
 use crate::format::pack::{Content, DirectoryBlock, DirectoryChunk};
 use crate::format::sealed::associated_data;
@@ -49,11 +49,12 @@ pub fn seal_block(
     chunks: Vec<DirectoryChunk>,
     sealing: Sealing,
 ) -> Result<SealedBlock, PackError> {
-    let coding = match sealing {
-        Sealing::Stored => Coding::Whole(PartCoder::Raw),
-        Sealing::Text => codec::choose(raw, false),
-        Sealing::Sampled => codec::choose(raw, true),
+    let hint = match sealing {
+        Sealing::Stored => Hint::Stored,
+        Sealing::Text => Hint::Text,
+        Sealing::Sampled => Hint::Unknown,
     };
+    let coding = codec::choose(raw, hint);
     let entry = DirectoryBlock { stored_bytes: 0, depth: 0, bases: Vec::new(), chunks };
     match try_seal(keys, content, raw, &entry, coding) {
         Ok((stored, stored_bytes)) => {
@@ -74,7 +75,7 @@ fn try_seal(
     entry: &DirectoryBlock,
     coding: Coding,
 ) -> Result<(Vec<u8>, u32), PackError> {
-    let coded = codec::encode(raw, coding, BaseUse::None, &[])?;
+    let coded = codec::encode(raw, coding, Base::NONE)?;
     let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), &coded);
     let stored_bytes = u32::try_from(stored.len()).map_err(|_| FormatError::invalid("length of a block"))?;
     let read_back = open_block(keys, &stored, raw.len(), &[])?;
