@@ -9,10 +9,10 @@ use snap::base::RepositoryId;
 use snap::base::clock::SeededEntropy;
 use snap::chunker::features::Sampler;
 use snap::chunker::{Chunker, Parameters};
-use snap::codec::{self, BaseUse, Coding, PartCoder};
+use snap::codec::{self, Base, Coding, Hint, PartCoder};
 use snap::crypto::{KeyRing, MasterKey};
 use snap::format::pack::{Content, DirectoryChunk};
-use snap::pack::{PackWriter, Sealing, open_block, seal_block, verify_chunks};
+use snap::pack::{PackWriter, open_block, seal_block, verify_chunks};
 
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -101,17 +101,17 @@ fn code(c: &mut Criterion) {
         ("noise zstd", noise(BLOCK_BYTES), zstd),
     ];
     for (name, raw, coding) in cases {
-        let coded = codec::encode(&raw, coding, BaseUse::None, &[]).unwrap();
+        let coded = codec::encode(&raw, coding, Base::NONE).unwrap();
         println!("{name}: stored {:.4} of the plaintext", coded.len() as f64 / raw.len() as f64);
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Bytes(u64::try_from(raw.len()).unwrap()));
         group.bench_function("encode", |b| {
-            b.iter(|| black_box(codec::encode(&raw, coding, BaseUse::None, &[]).unwrap()));
+            b.iter(|| black_box(codec::encode(&raw, coding, Base::NONE).unwrap()));
         });
         group.bench_function("decode", |b| {
             b.iter(|| black_box(codec::decode(&coded, raw.len(), &[]).unwrap()));
         });
-        group.bench_function("choose", |b| b.iter(|| black_box(codec::choose(&raw, true))));
+        group.bench_function("choose", |b| b.iter(|| black_box(codec::choose(&raw, Hint::Unknown))));
         group.finish();
     }
 }
@@ -137,11 +137,11 @@ fn blocks_and_packs(c: &mut Criterion) {
             length_bytes: u32::try_from(data.len()).unwrap(),
         })
         .collect();
-    let block = seal_block(&keys, Content::Data, &raw, chunks.clone(), Sealing::Sampled).unwrap();
+    let block = seal_block(&keys, Content::Data, &raw, chunks.clone(), Hint::Unknown).unwrap();
     let mut group = c.benchmark_group("block");
     group.throughput(Throughput::Bytes(u64::try_from(raw.len()).unwrap()));
     group.bench_function("code, seal and check", |b| {
-        b.iter(|| seal_block(&keys, Content::Data, &raw, chunks.clone(), Sealing::Sampled).unwrap());
+        b.iter(|| seal_block(&keys, Content::Data, &raw, chunks.clone(), Hint::Unknown).unwrap());
     });
     group.bench_function("open, decode and check", |b| {
         b.iter(|| {

@@ -17,7 +17,9 @@ import snapcrypto as crypto
 import snapformat as fmt
 import snapread
 from snapbase import LIMITS, Cursor, FormatError
-from snapcodec import Chunker, decode_block, xor_base
+from snapblocks import decode_block, xor_base
+from snapcodec import Chunker
+from snaprecords import LAYOUTS, unpack_record
 from snaprepo import Repository
 
 R, MK = bytes(range(16)), bytes(range(100, 132))

@@ -17,7 +17,8 @@ import snapcrypto as crypto
 import snapformat as fmt
 import snapread
 from snapbase import CODES, FormatError
-from snapcodec import Chunker, decode_block
+from snapblocks import decode_block
+from snapcodec import Chunker
 from snaprepo import DATA, Repository
 from snapwrite import leaf_ends, list_ends
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
 
-use super::pieces::{Piece, sealing_of};
+use super::pieces::{Piece, hint_of};
 use super::previous::Previous;
 use super::runs::Runs;
 use super::states::StateLog;
@@ -259,7 +259,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
     /// Begins the content of a file or stream of `class`, whose previous version was `older`.
     pub(super) fn begin_content(&self, class: Class, older: Option<&Older>) -> NewContent<'a, 'r> {
         let previous = older.map(|older| Previous::new(self.reader, &older.content, older.size_bytes));
-        NewContent { list: ListWriter::new(), runs: Runs::new(sealing_of(class), previous) }
+        NewContent { list: ListWriter::new(), runs: Runs::new(hint_of(class), previous) }
     }
 
     /// Stores the chunks that are new, and lists them all.

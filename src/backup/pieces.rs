@@ -10,7 +10,7 @@ use crate::base::ChunkId;
 use crate::chunker::{Chunker, Parameters};
 use crate::crypto::KeyRing;
 use crate::format::config::Config;
-use crate::pack::Sealing;
+use crate::codec::Hint;
 use crate::repository::Error;
 use crate::source::{Class, SourceError};
 
@@ -67,11 +67,11 @@ impl Chunkers {
 }
 
 /// Returns how blocks of a class are sealed.
-pub(super) fn sealing_of(class: Class) -> Sealing {
+pub(super) fn hint_of(class: Class) -> Hint {
     match class {
-        Class::Dump => Sealing::Text,
-        Class::Opaque => Sealing::Stored,
-        Class::General | Class::Tensors => Sealing::Sampled,
+        Class::Dump => Hint::Text,
+        Class::Opaque => Hint::Stored,
+        Class::General | Class::Tensors => Hint::Unknown,
     }
 }
 

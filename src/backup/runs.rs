@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::previous::Previous;
 use crate::base::ChunkId;
-use crate::pack::Sealing;
+use crate::codec::Hint;
 use crate::repository::{BaseChunk, ChunkWriter, Error, ListWriter};
 
 /// A run is stored when it is this long, also without knowing where it ends.
@@ -22,17 +22,17 @@ pub(super) struct Runs<'a, 'r> {
     previous: Option<Previous<'a, 'r>>,
     run: Vec<(ChunkId, Bytes)>,
     run_bytes: usize,
-    sealing: Sealing,
+    hint: Hint,
 }
 
 impl<'a, 'r> Runs<'a, 'r> {
     /// Begins a file; without a previous version every chunk is stored alone.
-    pub(super) fn new(sealing: Sealing, previous: Option<Previous<'a, 'r>>) -> Self {
+    pub(super) fn new(hint: Hint, previous: Option<Previous<'a, 'r>>) -> Self {
         Self {
-            previous: previous.filter(|_| sealing != Sealing::Stored),
+            previous: previous.filter(|_| hint != Hint::Stored),
             run: Vec::new(),
             run_bytes: 0,
-            sealing,
+            hint,
         }
     }
 
@@ -63,7 +63,7 @@ impl<'a, 'r> Runs<'a, 'r> {
         writer: &mut ChunkWriter,
     ) -> Result<(), Error> {
         if self.previous.is_none() {
-            return writer.add_absent(id, data, self.sealing).map(|_| ());
+            return writer.add_absent(id, data, self.hint).map(|_| ());
         }
         if self.run_bytes + data.len() > RUN_MAX_BYTES {
             self.end_run(None, writer)?;
@@ -96,7 +96,7 @@ impl<'a, 'r> Runs<'a, 'r> {
             Some(previous) => bases_of(previous, right, run_bytes)?,
             None => Vec::new(),
         };
-        writer.add_run(&run, self.sealing, &bases)
+        writer.add_run(&run, self.hint, &bases)
     }
 }
 

@@ -25,7 +25,7 @@ use super::{ChunkCache, ChunkReader, Error, Repository};
 use crate::base::ChunkId;
 use crate::crypto::KeyRing;
 use crate::format::pack::{Content, DirectoryChunk};
-use crate::pack::{PackWriter, SealedBlock, Sealing, seal_block, seal_block_with_base};
+use crate::pack::{PackWriter, SealedBlock, seal_block, seal_block_with_base};
 
 /// Size at which packs of tree chunks are closed.
 const TREE_PACK_BYTES: usize = 16 << 20;
@@ -140,20 +140,20 @@ impl ChunkWriter {
     }
 
     /// Stores a data chunk that is not there yet. Returns whether it was new.
-    pub fn add_data(&mut self, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<bool, Error> {
+    pub fn add_data(&mut self, id: ChunkId, data: &[u8], hint: Hint) -> Result<bool, Error> {
         if self.contains(&[id])?.first() == Some(&true) {
             return Ok(false);
         }
-        self.add_new(Content::Data, id, data, sealing)?;
+        self.add_new(Content::Data, id, data, hint)?;
         Ok(true)
     }
 
     /// Stores a data chunk that [`ChunkWriter::contains`] just said is absent.
-    pub fn add_absent(&mut self, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<bool, Error> {
+    pub fn add_absent(&mut self, id: ChunkId, data: &[u8], hint: Hint) -> Result<bool, Error> {
         if self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
             return Ok(false);
         }
-        self.add_new(Content::Data, id, data, sealing)?;
+        self.add_new(Content::Data, id, data, hint)?;
         Ok(true)
     }
 
@@ -162,7 +162,7 @@ impl ChunkWriter {
         if self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
             return Ok(false);
         }
-        self.add_new(content, id, data, Sealing::Sampled)?;
+        self.add_new(content, id, data, Hint::Unknown)?;
         Ok(true)
     }
 
@@ -171,7 +171,7 @@ impl ChunkWriter {
     pub fn add_run(
         &mut self,
         run: &[(ChunkId, Bytes)],
-        sealing: Sealing,
+        hint: Hint,
         bases: &[BaseChunk],
     ) -> Result<(), Error> {
         let mut absent: Vec<(ChunkId, &[u8])> = Vec::with_capacity(run.len());
@@ -182,7 +182,7 @@ impl ChunkWriter {
                 run.iter().filter(|(id, _)| in_flight.insert(*id)).map(|(id, data)| (*id, &data[..])),
             );
         }
-        self.add_to_block(Content::Data, &absent, sealing, bases)
+        self.add_to_block(Content::Data, &absent, hint, bases)
     }
 
     /// Stores a tree or list chunk unless it is there, and returns its id.
@@ -195,21 +195,21 @@ impl ChunkWriter {
         let id = self.repository.keys.tree_id(&plain);
         if self.contains(&[id])?.first() != Some(&true) {
             self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-            self.add_to_block(Content::Tree, &[(id, &plain)], Sealing::Text, bases)?;
+            self.add_to_block(Content::Tree, &[(id, &plain)], Hint::Text, bases)?;
         }
         Ok(id)
     }
 
-    fn add_new(&mut self, content: Content, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<(), Error> {
+    fn add_new(&mut self, content: Content, id: ChunkId, data: &[u8], hint: Hint) -> Result<(), Error> {
         self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        self.add_to_block(content, &[(id, data)], sealing, &[])
+        self.add_to_block(content, &[(id, data)], hint, &[])
     }
 
     fn add_to_block(
         &mut self,
         content: Content,
         run: &[(ChunkId, &[u8])],
-        sealing: Sealing,
+        hint: Hint,
         bases: &[BaseChunk],
     ) -> Result<(), Error> {
         let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
@@ -222,7 +222,7 @@ impl ChunkWriter {
         if self.dry || run.is_empty() {
             return Ok(());
         }
-        let slot = Slot::of(content, sealing, run_bytes, bases);
+        let slot = Slot::of(content, hint, run_bytes, bases);
         if let Some(full) = self.open.make_room(slot, run_bytes, bases) {
             self.flush_block(slot, full)?;
         }
@@ -314,11 +314,11 @@ fn seal(
     if let (true, Some(first)) = (slot.has_base, chunks.first()) {
         let reader = ChunkReader::with_cache(repository, cache);
         if let Some(base) = gather(&reader, slot.content, &bases, &first.id, open::BASE_BYTES)? {
-            let sealed = seal_block_with_base(keys, slot.content, &raw, chunks, slot.sealing, &base);
+            let sealed = seal_block_with_base(keys, slot.content, &raw, chunks, slot.hint, &base);
             return sealed.map_err(Error::Pack);
         }
     }
-    seal_block(keys, slot.content, &raw, chunks, slot.sealing).map_err(Error::Pack)
+    seal_block(keys, slot.content, &raw, chunks, slot.hint).map_err(Error::Pack)
 }
 
 fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>) {

@@ -2,7 +2,7 @@
 
 use crate::base::limits::{BASE_COUNT_MAX, BLOCK_RAW_MAX_BYTES};
 use crate::format::pack::{Content, DirectoryChunk};
-use crate::pack::Sealing;
+use crate::codec::Hint;
 use crate::repository::BaseChunk;
 
 /// Plaintext of a block without base.
@@ -18,16 +18,16 @@ pub(super) const BASE_BYTES: u64 = 512 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) content: Content,
-    pub(super) sealing: Sealing,
+    pub(super) hint: Hint,
     pub(super) has_base: bool,
 }
 
 impl Slot {
     /// Returns where a run belongs: one that is too long for a block with a base, or whose bases are too
     /// many, does without.
-    pub(super) fn of(content: Content, sealing: Sealing, run_bytes: usize, bases: &[BaseChunk]) -> Self {
+    pub(super) fn of(content: Content, hint: Hint, run_bytes: usize, bases: &[BaseChunk]) -> Self {
         let fits = run_bytes <= BASED_BLOCK_BYTES && bytes_of(bases) <= BASE_BYTES && count_fits(bases.len());
-        Self { content, sealing, has_base: !bases.is_empty() && fits }
+        Self { content, hint, has_base: !bases.is_empty() && fits }
     }
 
     fn limit_bytes(self) -> usize {
@@ -66,7 +66,7 @@ impl OpenBlock {
     }
 }
 
-/// One block for each way of sealing.
+/// One block for each way of hint.
 #[derive(Debug, Default)]
 pub(super) struct OpenBlocks {
     blocks: Vec<(Slot, OpenBlock)>,
