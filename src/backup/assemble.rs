@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
 
+use super::likeness::Likeness;
 use super::pieces::{Piece, hint_of};
 use super::previous::Previous;
 use super::runs::Runs;
@@ -35,6 +36,7 @@ pub(super) struct NewContent<'a, 'r> {
 /// Builds the trees of one snapshot.
 pub(super) struct Assembler<'a, 'r> {
     reader: &'a ChunkReader<'r>,
+    likeness: Likeness,
     writer: ChunkWriter,
     directories: Vec<(Vec<u8>, Option<Metadata>, DirectoryWriter)>,
     file: Option<OpenFile<'a, 'r>>,
@@ -53,16 +55,21 @@ pub(super) struct Assembled {
 
 impl<'a, 'r> Assembler<'a, 'r> {
     /// Begins an empty root; `reader` is for what earlier snapshots have.
-    pub(super) fn new(reader: &'a ChunkReader<'r>, writer: ChunkWriter, states: StateLog) -> Self {
-        Self {
+    pub(super) fn new(
+        reader: &'a ChunkReader<'r>,
+        writer: ChunkWriter,
+        states: StateLog,
+    ) -> Result<Self, Error> {
+        Ok(Self {
             reader,
+            likeness: Likeness::new(writer.repository())?,
             writer,
             directories: vec![(Vec::new(), None, DirectoryWriter::new())],
             file: None,
             links: HashMap::new(),
             states,
             totals: Totals::default(),
-        }
+        })
     }
 
     /// Takes all steps.
@@ -269,9 +276,9 @@ impl<'a, 'r> Assembler<'a, 'r> {
         let NewContent { list, runs } = content;
         for (piece, known) in pieces.iter().zip(known) {
             if known {
-                runs.known(&piece.id, list, &mut self.writer)?;
+                runs.known(&piece.id, list, &mut self.writer, &mut self.likeness)?;
             } else {
-                runs.absent(piece.id, &piece.data, list, &mut self.writer)?;
+                runs.absent(piece.id, &piece.data, list, &mut self.writer, &mut self.likeness)?;
             }
             let length_bytes = u32::try_from(piece.data.len());
             let length_bytes = length_bytes.map_err(|_| Error::Internal { what: "length of a chunk" })?;
@@ -285,7 +292,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
         &mut self,
         mut content: NewContent<'a, 'r>,
     ) -> Result<(FileContent, u64), Error> {
-        content.runs.finish(&mut self.writer)?;
+        content.runs.finish(&mut self.writer, &mut self.likeness)?;
         let size_bytes = content.list.content_bytes();
         Ok((content.list.finish(&mut self.writer)?, size_bytes))
     }

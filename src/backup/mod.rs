@@ -8,6 +8,7 @@
 mod assemble;
 mod budget;
 mod commit;
+mod likeness;
 mod parent;
 mod pieces;
 mod previous;
@@ -222,7 +223,7 @@ fn run(
     let writer = ChunkWriter::new(repository.clone(), options.dry_run)?;
     let job_key = beginning.job_key.clone();
     let reader = ChunkReader::new(repository);
-    let assembler = Assembler::new(&reader, writer, StateLog::new(job_key.clone()));
+    let assembler = Assembler::new(&reader, writer, StateLog::new(job_key.clone()))?;
     match &options.input {
         Input::Streams(inputs) => {
             let reader = StreamReader {

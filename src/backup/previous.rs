@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::base::ChunkId;
 use crate::format::node::{ChunkRef, FileContent};
+use crate::format::pack::BaseName;
 use crate::repository::{BaseChunk, ChunkReader, Error, ListReader};
 
 /// Chunks of the previous version that are looked at ahead of the place reached.
@@ -26,8 +27,8 @@ pub(super) struct Previous<'a, 'r> {
     window: VecDeque<Entry>,
     /// Number of the first chunk in the window.
     first: u64,
-    /// Numbers by id; of equal chunks the last.
-    numbers: HashMap<ChunkId, u64>,
+    /// Numbers by the short name of the id; of equal chunks the last.
+    numbers: HashMap<BaseName, u64>,
     /// Number of the chunk that is expected next.
     place: u64,
 }
@@ -42,7 +43,17 @@ impl<'a, 'r> Previous<'a, 'r> {
     /// Returns the number of `id` in the previous version, if it is near the place reached.
     pub(super) fn find(&mut self, id: &ChunkId) -> Result<Option<u64>, Error> {
         self.read_ahead()?;
-        Ok(self.numbers.get(id).copied())
+        let number = self.number_of(BaseName::of(id));
+        Ok(number.filter(|number| self.entry(*number).is_some_and(|entry| entry.chunk.id == *id)))
+    }
+
+    /// Returns the number of the chunk with this name, if it is near the place reached.
+    pub(super) fn number_of(&self, name: BaseName) -> Option<u64> {
+        self.numbers.get(&name).copied()
+    }
+
+    fn entry(&self, number: u64) -> Option<&Entry> {
+        self.window.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
     /// Goes on behind the chunk numbered `number`.
@@ -50,8 +61,9 @@ impl<'a, 'r> Previous<'a, 'r> {
         self.place = number + 1;
         while self.place.saturating_sub(self.first) > u64::try_from(BEHIND_MAX).unwrap_or(u64::MAX) {
             let Some(entry) = self.window.pop_front() else { break };
-            if self.numbers.get(&entry.chunk.id) == Some(&self.first) {
-                self.numbers.remove(&entry.chunk.id);
+            let name = BaseName::of(&entry.chunk.id);
+            if self.numbers.get(&name) == Some(&self.first) {
+                self.numbers.remove(&name);
             }
             self.first += 1;
         }
@@ -64,8 +76,7 @@ impl<'a, 'r> Previous<'a, 'r> {
 
     /// Returns the leaf of the chunk list that the place reached lies in.
     pub(super) fn leaf(&self) -> Option<BaseChunk> {
-        let at = usize::try_from(self.place.checked_sub(self.first)?).ok()?;
-        self.window.get(at).or(self.window.back())?.leaf
+        self.entry(self.place).or(self.window.back())?.leaf
     }
 
     /// Returns the chunks from number `from` on, until there are `max_bytes` of them, or up to number `end`.
@@ -80,8 +91,7 @@ impl<'a, 'r> Previous<'a, 'r> {
         let mut held_bytes = 0;
         let mut number = from.max(self.first);
         while end.is_none_or(|end| number < end) {
-            let at = usize::try_from(number - self.first).unwrap_or(usize::MAX);
-            let Some(entry) = self.window.get(at) else { break };
+            let Some(entry) = self.entry(number) else { break };
             held_bytes += u64::from(entry.chunk.length_bytes);
             if held_bytes > max_bytes && !chunks.is_empty() {
                 break;
@@ -117,7 +127,7 @@ impl<'a, 'r> Previous<'a, 'r> {
     fn push(&mut self, chunk: ChunkRef, leaf: Option<BaseChunk>) {
         let number = self.first + u64::try_from(self.window.len()).unwrap_or(u64::MAX);
         let chunk = BaseChunk { id: chunk.id, length_bytes: chunk.length_bytes };
-        self.numbers.insert(chunk.id, number);
+        self.numbers.insert(BaseName::of(&chunk.id), number);
         self.window.push_back(Entry { chunk, leaf });
     }
 }

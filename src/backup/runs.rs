@@ -1,21 +1,25 @@
-//! New chunks gathered into runs, each stored against what stood there in the previous version.
+//! New chunks gathered into runs, each stored against what stood there in the previous version, or against
+//! chunks that look like it.
 
 use bytes::Bytes;
 
+use super::likeness::Likeness;
 use super::previous::Previous;
 use crate::base::ChunkId;
+use crate::format::pack::BaseName;
 use crate::codec::Hint;
 use crate::repository::{BaseChunk, ChunkWriter, Error, ListWriter};
 
 /// A run is stored when it is this long, also without knowing where it ends.
 const RUN_MAX_BYTES: usize = 128 << 10;
+/// A run up to this long between two known chunks leans on what stood between them without a further look.
+const SHORT_RUN_BYTES: u64 = 48 << 10;
 /// What a run leans on at most.
 const BASE_MAX_BYTES: u64 = 256 << 10;
 /// Text that a run leans on beyond its own length.
 const SLACK_BYTES: u64 = 24 << 10;
-/// Chunks before the expected place that a run without known end leans on too: what was added since may be
-/// more than what went.
-const BACK_COUNT: u64 = 3;
+/// Chunks that look like one chunk and stand elsewhere, of which it leans on the likeliest.
+const ELSEWHERE_MAX: usize = 2;
 
 /// The new chunks of one file or stream, on their way to the writer.
 pub(super) struct Runs<'a, 'r> {
@@ -26,14 +30,10 @@ pub(super) struct Runs<'a, 'r> {
 }
 
 impl<'a, 'r> Runs<'a, 'r> {
-    /// Begins a file; without a previous version every chunk is stored alone.
+    /// Begins a file.
     pub(super) fn new(hint: Hint, previous: Option<Previous<'a, 'r>>) -> Self {
-        Self {
-            previous: previous.filter(|_| hint != Hint::Stored),
-            run: Vec::new(),
-            run_bytes: 0,
-            hint,
-        }
+        let previous = previous.filter(|_| hint != Hint::Stored);
+        Self { previous, run: Vec::new(), run_bytes: 0, hint }
     }
 
     /// Takes a chunk that is stored already.
@@ -42,10 +42,11 @@ impl<'a, 'r> Runs<'a, 'r> {
         id: &ChunkId,
         list: &mut ListWriter,
         writer: &mut ChunkWriter,
+        likeness: &mut Likeness,
     ) -> Result<(), Error> {
         let Some(previous) = &mut self.previous else { return Ok(()) };
         if let Some(number) = previous.find(id)? {
-            self.end_run(Some(number), writer)?;
+            self.end_run(Some(number), writer, likeness)?;
             if let Some(previous) = &mut self.previous {
                 previous.reached(number);
             }
@@ -61,12 +62,13 @@ impl<'a, 'r> Runs<'a, 'r> {
         data: &Bytes,
         list: &mut ListWriter,
         writer: &mut ChunkWriter,
+        likeness: &mut Likeness,
     ) -> Result<(), Error> {
-        if self.previous.is_none() {
+        if self.hint != Hint::Text && self.previous.is_none() {
             return writer.add_absent(id, data, self.hint).map(|_| ());
         }
         if self.run_bytes + data.len() > RUN_MAX_BYTES {
-            self.end_run(None, writer)?;
+            self.end_run(None, writer, likeness)?;
         }
         self.run_bytes += data.len();
         self.run.push((id, data.clone()));
@@ -75,8 +77,8 @@ impl<'a, 'r> Runs<'a, 'r> {
     }
 
     /// Stores what is left.
-    pub(super) fn finish(&mut self, writer: &mut ChunkWriter) -> Result<(), Error> {
-        self.end_run(None, writer)
+    pub(super) fn finish(&mut self, writer: &mut ChunkWriter, likeness: &mut Likeness) -> Result<(), Error> {
+        self.end_run(None, writer, likeness)
     }
 
     fn stand_beside(&self, list: &mut ListWriter) {
@@ -86,80 +88,101 @@ impl<'a, 'r> Runs<'a, 'r> {
     }
 
     /// Stores the run that ends before the previous version's chunk `right`, or at an unknown place.
-    fn end_run(&mut self, right: Option<u64>, writer: &mut ChunkWriter) -> Result<(), Error> {
+    fn end_run(
+        &mut self,
+        right: Option<u64>,
+        writer: &mut ChunkWriter,
+        likeness: &mut Likeness,
+    ) -> Result<(), Error> {
         if self.run.is_empty() {
             return Ok(());
         }
         let run = std::mem::take(&mut self.run);
         let run_bytes = u64::try_from(std::mem::take(&mut self.run_bytes)).unwrap_or(u64::MAX);
-        let bases = match &mut self.previous {
-            Some(previous) => bases_of(previous, right, run_bytes)?,
-            None => Vec::new(),
+        let between = match &mut self.previous {
+            Some(previous) if run_bytes <= SHORT_RUN_BYTES => between(previous, right, run_bytes)?,
+            _ => None,
+        };
+        let bases = match between {
+            Some(bases) => bases,
+            None => self.alike(&run, right, likeness)?,
         };
         writer.add_run(&run, self.hint, &bases)
     }
+
+    /// Returns, in the order of the run, chunks that look like its chunks or are expected in their place.
+    fn alike(
+        &mut self,
+        run: &[(ChunkId, Bytes)],
+        right: Option<u64>,
+        likeness: &mut Likeness,
+    ) -> Result<Vec<BaseChunk>, Error> {
+        let names = likeness.of_run(run)?;
+        let mut bases = Bases::default();
+        for ((_, data), names) in run.iter().zip(names) {
+            let Some(previous) = &mut self.previous else {
+                bases.add(&likeness.resolve(names.get(..ELSEWHERE_MAX).unwrap_or(&names))?);
+                continue;
+            };
+            let place = previous.place();
+            let near = |name: &BaseName| previous.number_of(*name);
+            let found = names.iter().filter_map(near).min_by_key(|number| number.abs_diff(place));
+            match found {
+                Some(number) => {
+                    // Boundaries differ, so the neighbours hold some of it too.
+                    bases.add(&previous.between(
+                        number.saturating_sub(1),
+                        Some(number + 2),
+                        BASE_MAX_BYTES,
+                    )?);
+                    previous.reached(number);
+                }
+                None if names.is_empty() => {
+                    let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                    bases.add(&previous.between(place, None, length + SLACK_BYTES)?);
+                }
+                None => bases.add(&likeness.resolve(names.get(..ELSEWHERE_MAX).unwrap_or(&names))?),
+            }
+        }
+        if let (Some(previous), Some(right)) = (&mut self.previous, right) {
+            bases.add(&previous.between(right.saturating_sub(1), Some(right), BASE_MAX_BYTES)?);
+        }
+        Ok(bases.chunks)
+    }
 }
 
-fn bases_of(
-    previous: &mut Previous<'_, '_>,
-    right: Option<u64>,
-    run_bytes: u64,
-) -> Result<Vec<BaseChunk>, Error> {
-    let left = previous.place();
-    let most = BASE_MAX_BYTES.min(2 * run_bytes + SLACK_BYTES);
-    match right {
-        Some(right) if right >= left => {
-            let whole = previous.between(left, Some(right), most)?;
-            if u64::try_from(whole.len()).is_ok_and(|count| count == right - left) {
-                return Ok(whole);
+/// Base chunks within the bound, each once.
+#[derive(Default)]
+struct Bases {
+    chunks: Vec<BaseChunk>,
+    held_bytes: u64,
+}
+
+impl Bases {
+    fn add(&mut self, chunks: &[BaseChunk]) {
+        for chunk in chunks {
+            let length = u64::from(chunk.length_bytes);
+            if self.held_bytes + length > BASE_MAX_BYTES {
+                return;
             }
-            // More went than came: what stood at both ends.
-            let mut bases = previous.between(left, Some(right), most / 2)?;
-            let taken = left + u64::try_from(bases.len()).unwrap_or(0);
-            bases.extend(before(previous, right, taken, most / 2)?);
-            Ok(bases)
-        }
-        Some(right) => {
-            // The parts of the file changed places: what followed on the left, and what preceded the right.
-            let mut bases = previous.between(left, None, most / 2)?;
-            bases.extend(before(previous, right, 0, most / 2)?);
-            Ok(bases)
-        }
-        None => {
-            let from = left.saturating_sub(BACK_COUNT);
-            let bases = previous.between(from, None, (run_bytes + SLACK_BYTES).min(BASE_MAX_BYTES))?;
-            let mut passed_bytes = 0;
-            let mut number = from;
-            for base in &bases {
-                if passed_bytes >= run_bytes && number >= left {
-                    break;
-                }
-                passed_bytes += if number >= left { u64::from(base.length_bytes) } else { 0 };
-                number += 1;
+            if !self.chunks.iter().any(|held| held.id == chunk.id) {
+                self.held_bytes += length;
+                self.chunks.push(*chunk);
             }
-            if number > left {
-                previous.reached(number - 1);
-            }
-            Ok(bases)
         }
     }
 }
 
-/// Returns up to `most` bytes of chunks that end before number `right`, none before number `from`.
-fn before(
+/// Returns what stood between the place reached and chunk `right`, if that can be what the run replaces.
+fn between(
     previous: &mut Previous<'_, '_>,
-    right: u64,
-    from: u64,
-    most: u64,
-) -> Result<Vec<BaseChunk>, Error> {
-    /// Enough for a base of the smallest chunks.
-    const COUNT_MAX: u64 = 64;
-    let mut chunks = previous.between(right.saturating_sub(COUNT_MAX).max(from), Some(right), u64::MAX)?;
-    let mut held_bytes = 0;
-    let kept = chunks.iter().rev().take_while(|chunk| {
-        held_bytes += u64::from(chunk.length_bytes);
-        held_bytes <= most
-    });
-    let dropped = chunks.len() - kept.count();
-    Ok(chunks.split_off(dropped))
+    right: Option<u64>,
+    run_bytes: u64,
+) -> Result<Option<Vec<BaseChunk>>, Error> {
+    let left = previous.place();
+    let Some(right) = right.filter(|right| *right > left) else { return Ok(None) };
+    let most = BASE_MAX_BYTES.min(2 * run_bytes + SLACK_BYTES);
+    let whole = previous.between(left, Some(right), most)?;
+    let is_whole = u64::try_from(whole.len()).is_ok_and(|count| count == right - left);
+    Ok(is_whole.then_some(whole))
 }

@@ -23,12 +23,16 @@ use super::bases::{BaseChunk, gather};
 use super::uploader::{UploadContext, Uploader};
 use super::{ChunkCache, ChunkReader, Error, Repository};
 use crate::base::ChunkId;
+use crate::chunker::features::{Sampler, features};
+use crate::codec::Hint;
 use crate::crypto::KeyRing;
-use crate::format::pack::{Content, DirectoryChunk};
+use crate::format::pack::{BaseName, Content, DirectoryChunk};
 use crate::pack::{PackWriter, SealedBlock, seal_block, seal_block_with_base};
 
 /// Size at which packs of tree chunks are closed.
 const TREE_PACK_BYTES: usize = 16 << 20;
+/// Features that wait for the local index.
+const FEATURES_WAITING_MAX: usize = 1 << 18;
 /// Blocks that wait for sealing or packing, each up to a MiB plain and about as much sealed.
 const BLOCKS_WAITING_MAX: usize = 24;
 
@@ -59,6 +63,8 @@ pub(super) struct Shared {
     pub(super) stored_bytes: AtomicU64,
     pub(super) packs: AtomicU64,
     fallbacks: AtomicU64,
+    /// What new chunks are known by, not yet in the local index.
+    features: Mutex<Vec<(u64, BaseName)>>,
 }
 
 impl Shared {
@@ -68,6 +74,23 @@ impl Shared {
 
     pub(super) fn has_failed(&self) -> bool {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Remembers what the chunks of a block of text are known by.
+    fn note_features(&self, sampler: &Sampler, slot: Slot, block: &OpenBlock) {
+        if slot.content != Content::Data || slot.sealing != Hint::Text {
+            return;
+        }
+        let mut found = Vec::with_capacity(block.chunks.len() * 4);
+        let mut rest = &block.raw[..];
+        for chunk in &block.chunks {
+            let length = usize::try_from(chunk.length_bytes).unwrap_or(usize::MAX);
+            let Some((plain, after)) = rest.split_at_checked(length) else { break };
+            let samples = sampler.samples(plain);
+            found.extend(features(&samples).iter().map(|feature| (*feature, BaseName::of(&chunk.id))));
+            rest = after;
+        }
+        self.features.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
     }
 
     fn take_failure(&self) -> Result<(), Error> {
@@ -88,6 +111,7 @@ pub struct ChunkWriter {
     open: OpenBlocks,
     /// Blocks of bases.
     cache: Arc<ChunkCache>,
+    sampler: Sampler,
     to_packer: Option<SyncSender<(Content, SealedLater)>>,
     packer: Option<JoinHandle<()>>,
     stats: WriterStats,
@@ -103,6 +127,8 @@ impl ChunkWriter {
             repository.require_writable()?;
             repository.adopt_intents()?;
         }
+        let sampler = Sampler::new(repository.keys.gear());
+        let sampler = sampler.map_err(|_| Error::Internal { what: "gear table" })?;
         let shared = Arc::new(Shared::default());
         let (to_packer, from_writer) = sync_channel(BLOCKS_WAITING_MAX);
         let packer = {
@@ -117,6 +143,7 @@ impl ChunkWriter {
             shared,
             open: OpenBlocks::default(),
             cache: Arc::default(),
+            sampler,
             to_packer: Some(to_packer),
             packer: Some(packer),
             stats: WriterStats::default(),
@@ -246,7 +273,10 @@ impl ChunkWriter {
         let (to_result, result) = sync_channel(1);
         let repository = self.repository.clone();
         let (shared, cache) = (self.shared.clone(), self.cache.clone());
+        let sampler = self.sampler.clone();
+        self.save_features(FEATURES_WAITING_MAX)?;
         rayon::spawn(move || {
+            shared.note_features(&sampler, slot, &block);
             let sealed = seal(&repository, cache, slot, block);
             if sealed.as_ref().is_ok_and(|sealed| sealed.fell_back) {
                 shared.fallbacks.fetch_add(1, Ordering::Relaxed);
@@ -265,6 +295,18 @@ impl ChunkWriter {
         Err(Error::Internal { what: "the packer ended early" })
     }
 
+    /// Has the local index remember what chunks are known by, once at least `waiting` wait for it.
+    fn save_features(&self, waiting: usize) -> Result<(), Error> {
+        let features = {
+            let mut features = self.shared.features.lock().unwrap_or_else(PoisonError::into_inner);
+            if features.len() < waiting.max(1) {
+                return Ok(());
+            }
+            std::mem::take(&mut *features)
+        };
+        Ok(self.repository.index.save_features(&features)?)
+    }
+
     fn flush_all(&mut self) -> Result<(), Error> {
         for (slot, block) in self.open.take_all() {
             self.flush_block(slot, block)?;
@@ -277,6 +319,7 @@ impl ChunkWriter {
         self.flush_all()?;
         self.join();
         self.shared.take_failure()?;
+        self.save_features(0)?;
         let mut stats = self.stats;
         stats.stored_bytes = self.shared.stored_bytes.load(Ordering::Relaxed);
         stats.packs = self.shared.packs.load(Ordering::Relaxed);

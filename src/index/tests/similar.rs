@@ -125,3 +125,17 @@ fn kin_remembered_longest_ago_are_forgotten() {
     assert_eq!(database.kin(&[2; 16]).unwrap(), Some(b"new".to_vec()));
     assert_eq!(database.kin(&[3; 16]).unwrap(), Some(b"newest".to_vec()));
 }
+
+#[test]
+fn handles_see_what_others_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (open(folder.path()), open(folder.path()));
+    for round in 0..40 {
+        let (saves, asks) = if round % 3 == 0 { (&one, &two) } else { (&two, &one) };
+        saves.save_features(&[(feature(round), name(round)), (feature(1_000 + round), name(round))]).unwrap();
+        for database in [asks, saves] {
+            assert_eq!(database.similar(&[feature(round), feature(2_000)]).unwrap(), [(0, name(round))]);
+            assert_eq!(database.similar(&[feature(1_000)]).unwrap(), [(0, name(0))]);
+        }
+    }
+}
