@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
 
+use super::kin::{self, KinKey};
 use super::likeness::Likeness;
-use super::pieces::{Piece, hint_of};
+use super::pieces::Piece;
 use super::previous::Previous;
 use super::runs::Runs;
 use super::states::StateLog;
 use super::steps::{Older, SmallFile, Step, node_of};
+use super::tensors::Tensors;
 use crate::base::ChunkId;
+use crate::container::Layout;
 use crate::format::node::{ChunkRef, FileContent, Node, NodeKind};
 use crate::format::snapshot::Totals;
 use crate::repository::{ChunkReader, ChunkWriter, DirectoryWriter, Error, ListWriter};
@@ -31,6 +34,16 @@ struct OpenFile<'a, 'r> {
 pub(super) struct NewContent<'a, 'r> {
     list: ListWriter,
     runs: Runs<'a, 'r>,
+    tensors: Tensors<'a, 'r>,
+    kin: Option<KinKey>,
+}
+
+/// A content that was stored whole.
+pub(super) struct Ended {
+    pub(super) content: FileContent,
+    pub(super) size_bytes: u64,
+    /// What it is remembered by.
+    pub(super) kin: Option<KinKey>,
 }
 
 /// Builds the trees of one snapshot.
@@ -136,14 +149,15 @@ impl<'a, 'r> Assembler<'a, 'r> {
             Step::Small { name, path, metadata, older, later } => {
                 self.writer.repository().progress().current(&path);
                 match later.recv() {
-                    Ok(Ok(file)) => self.small(name, path, &metadata, older.as_ref(), file),
+                    Ok(Ok(file)) => self.small(name, path, &metadata, older, file),
                     Ok(Err(error)) => self.unread(&error),
                     Err(_) => Err(Error::Internal { what: "reading a file ended early" }),
                 }
             }
-            Step::Begin { name, path, metadata, older, class } => {
+            Step::Begin { name, path, metadata, older, class, layout } => {
                 self.writer.repository().progress().current(&path);
-                let content = self.begin_content(class, older.as_ref());
+                let size_bytes = metadata.size_bytes;
+                let content = self.begin_content(class, &path, layout.as_ref(), size_bytes, older)?;
                 self.file = Some(OpenFile { name, path, metadata, class, content });
                 Ok(())
             }
@@ -226,12 +240,13 @@ impl<'a, 'r> Assembler<'a, 'r> {
         name: Vec<u8>,
         path: Vec<u8>,
         metadata: &Metadata,
-        older: Option<&Older>,
+        older: Option<Older>,
         file: SmallFile,
     ) -> Result<(), Error> {
-        let mut content = self.begin_content(file.class, older);
+        let mut content =
+            self.begin_content(file.class, &path, file.layout.as_ref(), file.size_bytes, older)?;
         self.store(&file.pieces, &mut content)?;
-        let (content, _) = self.end_content(content)?;
+        let Ended { content, kin, .. } = self.end_content(content)?;
         self.totals.read_bytes += file.size_bytes;
         self.writer.repository().progress().advance(1, file.size_bytes);
         if let Some(change) = file.changed {
@@ -239,6 +254,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
         }
         let class = file.class.number();
         let node = self.file_node(name, metadata, file.size_bytes, class, content, file.changed)?;
+        self.remember(kin.as_ref(), &node)?;
         self.states.record(self.writer.repository(), path, metadata, &node)
     }
 
@@ -252,7 +268,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
     }
 
     fn end_file(&mut self, file: OpenFile<'a, 'r>, changed: Option<&'static str>) -> Result<(), Error> {
-        let (content, size_bytes) = self.end_content(file.content)?;
+        let Ended { content, size_bytes, kin } = self.end_content(file.content)?;
         self.totals.read_bytes += size_bytes;
         self.writer.repository().progress().advance(1, 0);
         if let Some(change) = changed {
@@ -260,25 +276,46 @@ impl<'a, 'r> Assembler<'a, 'r> {
         }
         let class = file.class.number();
         let node = self.file_node(file.name, &file.metadata, size_bytes, class, content, changed)?;
+        self.remember(kin.as_ref(), &node)?;
         self.states.record(self.writer.repository(), file.path, &file.metadata, &node)
     }
 
-    /// Begins the content of a file or stream of `class`, whose previous version was `older`.
-    pub(super) fn begin_content(&self, class: Class, older: Option<&Older>) -> NewContent<'a, 'r> {
-        let previous = older.map(|older| Previous::new(self.reader, &older.content, older.size_bytes));
-        NewContent { list: ListWriter::new(), runs: Runs::new(hint_of(class), previous) }
+    /// Begins the content of the file or stream `path` of `class`, whose previous version was `older`;
+    /// `size_bytes` is what it is expected to have.
+    ///
+    /// Where the parent snapshot has none, or one without any of its tensors, what this host stored last of
+    /// its kin stands in.
+    pub(super) fn begin_content(
+        &self,
+        class: Class,
+        path: &[u8],
+        layout: Option<&Layout>,
+        size_bytes: u64,
+        older: Option<Older>,
+    ) -> Result<NewContent<'a, 'r>, Error> {
+        let kin = kin::key_of(path, layout, size_bytes);
+        let mut candidates: Vec<Older> = older.into_iter().collect();
+        if let Some(kin) = kin.filter(|_| candidates.is_empty() || layout.is_some()) {
+            candidates.extend(kin::look(self.writer.repository(), &kin)?);
+        }
+        let tensors = Tensors::new(self.reader, layout, &candidates);
+        let previous = candidates.first().filter(|_| class != Class::Opaque);
+        let previous = previous.map(|older| Previous::new(self.reader, &older.content, older.size_bytes));
+        Ok(NewContent { list: ListWriter::new(), runs: Runs::new(previous), tensors, kin })
     }
 
     /// Stores the chunks that are new, and lists them all.
     pub(super) fn store(&mut self, pieces: &[Piece], content: &mut NewContent<'a, 'r>) -> Result<(), Error> {
         let ids: Vec<ChunkId> = pieces.iter().map(|piece| piece.id).collect();
         let known = self.writer.contains(&ids)?;
-        let NewContent { list, runs } = content;
+        let NewContent { list, runs, tensors, .. } = content;
         for (piece, known) in pieces.iter().zip(known) {
-            if known {
-                runs.known(&piece.id, list, &mut self.writer, &mut self.likeness)?;
-            } else {
-                runs.absent(piece.id, &piece.data, list, &mut self.writer, &mut self.likeness)?;
+            match piece.place.filter(|place| tensors.has_former(*place)) {
+                _ if known => runs.known(&piece.id, list, &mut self.writer, &mut self.likeness)?,
+                Some(place) => {
+                    tensors.absent(piece.id, &piece.data, place, piece.hint, &mut self.writer)?;
+                }
+                None => runs.absent(piece, list, &mut self.writer, &mut self.likeness)?,
             }
             let length_bytes = u32::try_from(piece.data.len());
             let length_bytes = length_bytes.map_err(|_| Error::Internal { what: "length of a chunk" })?;
@@ -287,14 +324,17 @@ impl<'a, 'r> Assembler<'a, 'r> {
         Ok(())
     }
 
-    /// Ends a content; returns it as its node has it, and its length in bytes.
-    pub(super) fn end_content(
-        &mut self,
-        mut content: NewContent<'a, 'r>,
-    ) -> Result<(FileContent, u64), Error> {
+    /// Ends a content.
+    pub(super) fn end_content(&mut self, mut content: NewContent<'a, 'r>) -> Result<Ended, Error> {
+        content.tensors.end_stretch(&mut self.writer)?;
         content.runs.finish(&mut self.writer, &mut self.likeness)?;
         let size_bytes = content.list.content_bytes();
-        Ok((content.list.finish(&mut self.writer)?, size_bytes))
+        Ok(Ended { content: content.list.finish(&mut self.writer)?, size_bytes, kin: content.kin })
+    }
+
+    /// Remembers a file that was stored, for versions of it under other paths.
+    pub(super) fn remember(&self, kin: Option<&KinKey>, node: &Node) -> Result<(), Error> {
+        kin.map_or(Ok(()), |kin| kin::remember(self.writer.repository(), kin, node))
     }
 
     fn unread(&mut self, error: &SourceError) -> Result<(), Error> {

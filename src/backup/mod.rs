@@ -8,15 +8,18 @@
 mod assemble;
 mod budget;
 mod commit;
+mod kin;
 mod likeness;
 mod parent;
 mod pieces;
 mod previous;
 mod produce;
 mod runs;
+mod segments;
 mod states;
 mod steps;
 mod streams;
+mod tensors;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;

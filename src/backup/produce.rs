@@ -10,10 +10,12 @@ use bytes::Bytes;
 
 use super::budget::{Budget, HeldBuffer};
 use super::parent::{ParentWalk, list_is_stored};
-use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, pieces_of_all};
+use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, hint_of, pieces_of_all};
+use super::segments::Segments;
 use super::states::stored_state;
 use super::steps::{EndOfFile, Older, SmallFile, Step};
 use crate::base::ChunkId;
+use crate::container::{self, Layout, ReadAt};
 use crate::crypto::KeyRing;
 use crate::format::node::FileContent;
 use crate::repository::{ChunkReader, Error, Repository};
@@ -239,9 +241,10 @@ impl Producer {
                     recognise(&task_name, &data[..data.len().min(HEAD_BYTES)], middle(&data))
                 });
                 let size_bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                let (class, layout, segments) = look_inside(&data.as_slice(), class, forced.is_some());
                 let data = if data.is_empty() { Bytes::new() } else { HeldBuffer::share(data, hold) };
-                let pieces = pieces_of_all(chunkers.of(class), &keys, &data);
-                SmallFile { pieces, class, size_bytes, changed }
+                let pieces = pieces_of_all(chunkers.of(class), &segments, &keys, &data);
+                SmallFile { pieces, class, layout, size_bytes, changed }
             });
             // Nobody waits any more when the run has ended early.
             let _ = to_result.send(result);
@@ -273,9 +276,16 @@ impl Producer {
         };
         let class = self.class.unwrap_or_else(|| recognise(&name, &head, &sample));
         let raw_path = path.as_os_str().as_bytes().to_vec();
-        send(Step::Begin { name, path: raw_path, metadata: metadata.clone(), older, class })?;
+        let inside = FileInside { file: &file, size_bytes: metadata.size_bytes };
+        let (class, layout, segments) = look_inside(&inside, class, self.class.is_some());
+        send(Step::Begin { name, path: raw_path, metadata: metadata.clone(), older, class, layout })?;
         let keys: Arc<KeyRing> = Arc::new(self.repository.keys().clone());
-        let cutter = Cutter { chunker: self.chunkers.of(class), keys: &keys, budget: &self.budget };
+        let cutter = Cutter {
+            chunker: self.chunkers.of(class),
+            segments: &segments,
+            keys: &keys,
+            budget: &self.budget,
+        };
         let mut source = FileSource { file: &file, offset: u64::try_from(head.len()).unwrap_or(0) };
         let stop = self.repository.stop_flag();
         let mut ended = false;
@@ -296,6 +306,39 @@ impl Producer {
             Ok(EndOfFile { changed })
         });
         send(Step::End(end))
+    }
+}
+
+/// A file whose header is read before the file is.
+struct FileInside<'a> {
+    file: &'a OpenFile,
+    size_bytes: u64,
+}
+
+impl ReadAt for FileInside<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read_at(offset, buffer).map_err(|error| error.error)
+    }
+
+    fn size_bytes(&self) -> Option<u64> {
+        Some(self.size_bytes)
+    }
+}
+
+/// Returns the class of what was recognised as `class`, its tensors, and how it is cut: a container whose
+/// header holds is of the class of tensors, unless the class `is_given`.
+pub(super) fn look_inside(
+    source: &dyn ReadAt,
+    class: Class,
+    is_given: bool,
+) -> (Class, Option<Layout>, Segments) {
+    let may_have_tensors = !is_given || class == Class::Tensors;
+    match may_have_tensors.then(|| container::layout(source)).flatten() {
+        Some(layout) => {
+            let segments = Segments::of(&layout);
+            (Class::Tensors, Some(layout), segments)
+        }
+        None => (class, None, Segments::whole(hint_of(class))),
     }
 }
 

@@ -4,10 +4,11 @@
 use bytes::Bytes;
 
 use super::likeness::Likeness;
+use super::pieces::Piece;
 use super::previous::Previous;
 use crate::base::ChunkId;
-use crate::format::pack::BaseName;
 use crate::codec::Hint;
+use crate::format::pack::BaseName;
 use crate::repository::{BaseChunk, ChunkWriter, Error, ListWriter};
 
 /// A run is stored when it is this long, also without knowing where it ends.
@@ -31,9 +32,8 @@ pub(super) struct Runs<'a, 'r> {
 
 impl<'a, 'r> Runs<'a, 'r> {
     /// Begins a file.
-    pub(super) fn new(hint: Hint, previous: Option<Previous<'a, 'r>>) -> Self {
-        let previous = previous.filter(|_| hint != Hint::Stored);
-        Self { previous, run: Vec::new(), run_bytes: 0, hint }
+    pub(super) fn new(previous: Option<Previous<'a, 'r>>) -> Self {
+        Self { previous, run: Vec::new(), run_bytes: 0, hint: Hint::Unknown }
     }
 
     /// Takes a chunk that is stored already.
@@ -58,20 +58,25 @@ impl<'a, 'r> Runs<'a, 'r> {
     /// Takes a chunk that is not stored yet.
     pub(super) fn absent(
         &mut self,
-        id: ChunkId,
-        data: &Bytes,
+        piece: &Piece,
         list: &mut ListWriter,
         writer: &mut ChunkWriter,
         likeness: &mut Likeness,
     ) -> Result<(), Error> {
-        if self.hint != Hint::Text && self.previous.is_none() {
-            return writer.add_absent(id, data, self.hint).map(|_| ());
+        let leans = match piece.hint {
+            Hint::Text => true,
+            Hint::Unknown => self.previous.is_some(),
+            Hint::Elements(_) | Hint::Stored => false,
+        };
+        if !leans {
+            return writer.add_absent(piece.id, &piece.data, piece.hint).map(|_| ());
         }
-        if self.run_bytes + data.len() > RUN_MAX_BYTES {
+        if self.run_bytes + piece.data.len() > RUN_MAX_BYTES || self.hint != piece.hint {
             self.end_run(None, writer, likeness)?;
         }
-        self.run_bytes += data.len();
-        self.run.push((id, data.clone()));
+        self.hint = piece.hint;
+        self.run_bytes += piece.data.len();
+        self.run.push((piece.id, piece.data.clone()));
         self.stand_beside(list);
         Ok(())
     }

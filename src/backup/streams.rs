@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use super::assemble::{Assembler, NewContent};
+use super::assemble::{Assembler, Ended, NewContent};
 use super::budget::Budget;
 use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, PiecesLater};
+use super::produce::look_inside;
 use super::steps::Older;
 use super::{Error, StreamInput, StreamOrigin};
 use crate::base::{ChunkId, Time};
+use crate::container::ReadAt;
 use crate::format::node::{Node, NodeKind, is_valid_name};
 use crate::format::snapshot::{Source, SourceKind};
 use crate::repository::{self, ChunkReader, find_path};
@@ -21,6 +23,19 @@ use crate::source::{Class, SourceError, Stopper, Stream, recognise, spawn_comman
 const TASKS_WAITING_MAX: usize = 32;
 /// How often a run that waits for a command looks whether it is to stop.
 const STOP_POLL: Duration = Duration::from_millis(100);
+
+/// The beginning of a stream, in which a container may tell its tensors.
+struct Front<'a>(&'a [u8]);
+
+impl ReadAt for Front<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn size_bytes(&self) -> Option<u64> {
+        None
+    }
+}
 
 struct StreamSource<'a>(&'a mut dyn Stream);
 
@@ -125,9 +140,16 @@ impl StreamReader<'_> {
         }
         let mut digest = blake3::Hasher::new();
         let keys = Arc::new(self.repository.keys().clone());
-        let cutter = Cutter { chunker: self.chunkers.of(class), keys: &keys, budget: self.budget };
+        let front = Front(&head);
+        let (class, layout, segments) = look_inside(&front, class, self.class.is_some());
+        let cutter = Cutter {
+            chunker: self.chunkers.of(class),
+            segments: &segments,
+            keys: &keys,
+            budget: self.budget,
+        };
         let (to_storing, tasks) = sync_channel::<PiecesLater>(TASKS_WAITING_MAX);
-        let (content, size_bytes) = std::thread::scope(|scope| {
+        let ended = std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 let to_storing = to_storing;
                 cutter.run(
@@ -139,7 +161,13 @@ impl StreamReader<'_> {
                     |later| to_storing.send(later).is_ok(),
                 )
             });
-            let mut content = assembler.begin_content(class, self.older(&input.name).as_ref());
+            let mut content = assembler.begin_content(
+                class,
+                &input.name,
+                layout.as_ref(),
+                u64::MAX,
+                self.older(&input.name),
+            )?;
             let mut stored = Ok(());
             for later in tasks {
                 stored = self.store_pieces(&later, &mut content, assembler);
@@ -152,10 +180,12 @@ impl StreamReader<'_> {
             read?;
             Ok::<_, Error>(assembler.end_content(content)?)
         })?;
+        let Ended { content, size_bytes, kin } = ended;
         assembler.count_stream(size_bytes);
         let name = input.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
         let kind = NodeKind::File { size_bytes, class: class.number(), content };
         let node = plain_node(name, kind, 0o600, self.owner, self.repository.clock().now());
+        assembler.remember(kin.as_ref(), &node)?;
         Ok((node, class, size_bytes, *digest.finalize().as_bytes()))
     }
 

@@ -15,7 +15,7 @@ pub const PREFIX_LEVEL: i32 = 3;
 /// A coding must bring the sample below this share, in thousandths, or the block stays raw.
 const WORTH_THOUSANDTHS: usize = 990;
 /// The XOR with a base must bring the sample below this share of the best coding without it, in hundredths.
-const XOR_WORTH_HUNDREDTHS: usize = 95;
+const XOR_WORTH_HUNDREDTHS: usize = 98;
 /// A sample that is shorter tells nothing about planes.
 const NUMBERS_MIN_BYTES: usize = 1024;
 /// Bytes beyond its parts that a coding costs, about.

@@ -9,10 +9,7 @@ use rusqlite::{Connection, params};
 
 use super::database::signed;
 use super::error::IndexError;
-<<<<<<< HEAD
-=======
 use super::filter::Filter;
->>>>>>> stored
 use super::similar::SIMILAR_COUNT_MAX;
 use crate::format::pack::BaseName;
 
@@ -33,14 +30,9 @@ pub(super) fn sorted(batch: &[FeatureRow]) -> Vec<FeatureRow> {
     rows
 }
 
-<<<<<<< HEAD
-/// Adds sorted rows, newer than all that are there; forgets the oldest when there are more than `row_max`.
-pub(super) fn add(connection: &Connection, rows: Vec<FeatureRow>, row_max: u64) -> Result<(), IndexError> {
-=======
 /// Adds sorted rows, newer than all that are there, and returns the number of their run; forgets the oldest
 /// rows when there are more than `row_max`.
 pub(super) fn add(connection: &Connection, rows: Vec<FeatureRow>, row_max: u64) -> Result<i64, IndexError> {
->>>>>>> stored
     let runs = runs(connection)?;
     let number = runs.first().map_or(0, |(number, _)| *number).saturating_add(1);
     let mut total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -67,13 +59,6 @@ pub(super) fn add(connection: &Connection, rows: Vec<FeatureRow>, row_max: u64) 
         remove(connection, *run)?;
         sum = sum.saturating_sub(*count);
     }
-<<<<<<< HEAD
-    Ok(())
-}
-
-/// Returns the last chunks of each of `features`, by its place, the newest first.
-pub(super) fn find(connection: &Connection, features: &[u64]) -> Result<Vec<(usize, BaseName)>, IndexError> {
-=======
     Ok(number)
 }
 
@@ -109,17 +94,12 @@ pub(super) fn find(
     features: &[u64],
     filter: &Filter,
 ) -> Result<Vec<(usize, BaseName)>, IndexError> {
->>>>>>> stored
     let runs = runs(connection)?;
     let mut statement = connection.prepare_cached(
         "SELECT rows FROM feature_pages WHERE run = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1",
     )?;
     let mut found: Vec<(usize, BaseName)> = Vec::new();
-<<<<<<< HEAD
-    for (place, feature) in features.iter().enumerate() {
-=======
     for (place, feature) in features.iter().enumerate().filter(|(_, feature)| filter.has(**feature)) {
->>>>>>> stored
         let first = found.len();
         for (run, _) in &runs {
             if found.len() - first >= SIMILAR_COUNT_MAX {

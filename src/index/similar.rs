@@ -2,11 +2,8 @@
 //! host that helps to choose bases. What it says may be gone from the repository; losing it costs density,
 //! never data.
 
-<<<<<<< HEAD
-=======
 use std::sync::PoisonError;
 
->>>>>>> stored
 use rusqlite::{OptionalExtension, params};
 
 use super::database::{IndexDatabase, signed};
@@ -33,9 +30,6 @@ impl IndexDatabase {
             return Ok(());
         }
         let rows = runs::sorted(batch);
-<<<<<<< HEAD
-        self.write(|transaction| runs::add(transaction, rows, self.settings.feature_row_max))
-=======
         let number = self.write(|transaction| runs::add(transaction, rows, self.settings.feature_row_max))?;
         let mut filter = self.features.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(filter) = filter.as_mut().filter(|filter| filter.newest + 1 == number) {
@@ -43,17 +37,11 @@ impl IndexDatabase {
             filter.newest = number;
         }
         Ok(())
->>>>>>> stored
     }
 
     /// Returns the chunks that had one of `features` last: the place of the feature and the chunk's name, at
     /// most [`SIMILAR_COUNT_MAX`] for each feature, the newest first, sorted by place.
     ///
-<<<<<<< HEAD
-    /// The chunks may be gone: whoever relies on one looks it up.
-    pub fn similar(&self, features: &[u64]) -> Result<Vec<(usize, BaseName)>, IndexError> {
-        self.read(|transaction| runs::find(transaction, features))
-=======
     /// The chunks may be gone: whoever relies on one looks it up. A feature that nothing has costs next to
     /// nothing; the first question reads all rows, once for each handle.
     pub fn similar(&self, features: &[u64]) -> Result<Vec<(usize, BaseName)>, IndexError> {
@@ -62,7 +50,6 @@ impl IndexDatabase {
             let filter = runs::follow(transaction, &mut filter)?;
             runs::find(transaction, features, filter)
         })
->>>>>>> stored
     }
 
     /// Remembers the node of a stored file under `key`, whatever the caller takes to tell kin by. Forgets

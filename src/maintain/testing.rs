@@ -10,10 +10,10 @@ use crate::backend::Backend;
 use crate::backend::memory::MemoryBackend;
 use crate::base::clock::SeededEntropy;
 use crate::base::{ChunkId, Entropy, NoProgress, SnapshotId, SystemClock, Time};
+use crate::codec::Hint;
 use crate::crypto::Secret;
 use crate::format::node::{ChunkRef, Node, NodeKind};
 use crate::format::snapshot::{Snapshot, Totals};
-use crate::codec::Hint;
 use crate::repository::{
     ChunkReader, ChunkWriter, DirectoryWriter, Environment, IndexPlace, InitOptions, ListReader, ListWriter,
     OpenSecret, Repository, find_path,

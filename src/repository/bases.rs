@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use super::{ChunkReader, Error};
 use crate::base::ChunkId;
-use crate::base::limits::{BASE_COUNT_MAX, BASE_DEPTH_MAX};
+use crate::base::limits::{BASE_COUNT_MAX, BASE_DEPTH_MAX, BASE_MAX_BYTES};
 use crate::format::pack::{BaseName, Content};
 use crate::index::ChunkLocation;
 use crate::pack::BlockBase;
@@ -61,6 +61,31 @@ pub(super) fn gather(
         found = descend(reader, content, found, depth_drawn(seed))?;
     }
     read(reader, content, found, max_bytes)
+}
+
+/// Reads the bases of a block of numbers, of which none may be absent: each byte belongs to one of the block.
+///
+/// `None` when one cannot be relied on, or its chain is as long as it may be.
+pub(super) fn gather_exactly(
+    reader: &ChunkReader<'_>,
+    wanted: &[BaseChunk],
+    skip: usize,
+) -> Result<Option<BlockBase>, Error> {
+    let index = &reader.repository().index;
+    let ids: Vec<ChunkId> = wanted.iter().map(|base| base.id).collect();
+    if index.contains(&ids)?.contains(&false) {
+        return Ok(None);
+    }
+    let mut found = Vec::with_capacity(ids.len());
+    for (id, location) in ids.iter().zip(index.locate(&ids)?) {
+        match location {
+            Some(location) if location.block.depth < CHAIN_MAX => found.push(Found { id: *id, location }),
+            _ => return Ok(None),
+        }
+    }
+    let base = read(reader, Content::Data, found, BASE_MAX_BYTES)?;
+    let is_whole = |base: &BlockBase| base.names.len() == wanted.len() && skip < base.bytes.len();
+    Ok(base.filter(is_whole).map(|base| BlockBase { skip: Some(skip), ..base }))
 }
 
 /// Draws the depth that bases may have when the chain is at its end.
@@ -143,7 +168,7 @@ fn read(
     max_bytes: u64,
 ) -> Result<Option<BlockBase>, Error> {
     let count_max = usize::try_from(BASE_COUNT_MAX).unwrap_or(usize::MAX);
-    let mut base = BlockBase { names: Vec::new(), bytes: Vec::new(), depth: 0 };
+    let mut base = BlockBase { names: Vec::new(), bytes: Vec::new(), depth: 0, skip: None };
     let mut left = max_bytes;
     for chunk in found.into_iter().take(count_max) {
         let length = u64::from(chunk.location.length_bytes);

@@ -11,10 +11,10 @@ use crate::backend::memory::MemoryBackend;
 use crate::backend::record::RecordBackend;
 use crate::base::clock::{SeededEntropy, SystemClock};
 use crate::base::{ChunkId, NoProgress, SnapshotId, Time};
+use crate::codec::Hint;
 use crate::crypto::Secret;
 use crate::format::node::{ChunkRef, FileContent, Node, NodeKind};
 use crate::format::snapshot::{Snapshot, Totals};
-use crate::codec::Hint;
 
 /// A repository in memory whose requests are counted.
 pub(crate) struct TestRepository {

@@ -19,14 +19,14 @@ use bytes::Bytes;
 
 use open::{OpenBlock, OpenBlocks, Slot};
 
-use super::bases::{BaseChunk, gather};
+use super::bases::{BaseChunk, gather, gather_exactly};
 use super::uploader::{UploadContext, Uploader};
 use super::{ChunkCache, ChunkReader, Error, Repository};
 use crate::base::ChunkId;
 use crate::chunker::features::{Sampler, features};
 use crate::codec::Hint;
 use crate::crypto::KeyRing;
-use crate::format::pack::{BaseName, Content, DirectoryChunk};
+use crate::format::pack::{BaseName, Content};
 use crate::pack::{PackWriter, SealedBlock, seal_block, seal_block_with_base};
 
 /// Size at which packs of tree chunks are closed.
@@ -78,7 +78,7 @@ impl Shared {
 
     /// Remembers what the chunks of a block of text are known by.
     fn note_features(&self, sampler: &Sampler, slot: Slot, block: &OpenBlock) {
-        if slot.content != Content::Data || slot.sealing != Hint::Text {
+        if slot.content != Content::Data || slot.hint != Hint::Text {
             return;
         }
         let mut found = Vec::with_capacity(block.chunks.len() * 4);
@@ -201,15 +201,48 @@ impl ChunkWriter {
         hint: Hint,
         bases: &[BaseChunk],
     ) -> Result<(), Error> {
-        let mut absent: Vec<(ChunkId, &[u8])> = Vec::with_capacity(run.len());
-        {
-            let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-            // A run may hold a chunk twice.
-            absent.extend(
-                run.iter().filter(|(id, _)| in_flight.insert(*id)).map(|(id, data)| (*id, &data[..])),
-            );
-        }
+        let absent = self.claim(run);
         self.add_to_block(Content::Data, &absent, hint, bases)
+    }
+
+    /// Stores chunks of numbers, one after the other, as one block mixed with their former values, where that
+    /// pays: byte `skip` of `bases` belongs to the first byte.
+    pub fn add_mixed(
+        &mut self,
+        run: &[(ChunkId, Bytes)],
+        hint: Hint,
+        bases: &[BaseChunk],
+        skip: usize,
+    ) -> Result<(), Error> {
+        let absent = self.claim(run);
+        if absent.len() != run.len() {
+            // A chunk of it is on its way already, so the others do not stand together.
+            return self.add_to_block(Content::Data, &absent, hint, &[]);
+        }
+        let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
+        self.count(Content::Data, run.len(), run_bytes);
+        if self.dry || run.is_empty() {
+            return Ok(());
+        }
+        let mut block = OpenBlock { bases: bases.to_vec(), skip: Some(skip), ..OpenBlock::default() };
+        block.raw.reserve_exact(run_bytes);
+        block.add_run(&absent)?;
+        self.flush_block(Slot { content: Content::Data, hint, has_base: true }, block)
+    }
+
+    /// Returns the chunks of a run that nobody is storing yet, each once: a run may hold a chunk twice.
+    fn claim<'c>(&self, run: &'c [(ChunkId, Bytes)]) -> Vec<(ChunkId, &'c [u8])> {
+        let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        run.iter().filter(|(id, _)| in_flight.insert(*id)).map(|(id, data)| (*id, &data[..])).collect()
+    }
+
+    fn count(&mut self, content: Content, chunks: usize, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.stats.new_chunks += u64::try_from(chunks).unwrap_or(u64::MAX);
+        match content {
+            Content::Data => self.stats.new_data_bytes += bytes,
+            Content::Tree => self.stats.new_tree_bytes += bytes,
+        }
     }
 
     /// Stores a tree or list chunk unless it is there, and returns its id.
@@ -240,12 +273,7 @@ impl ChunkWriter {
         bases: &[BaseChunk],
     ) -> Result<(), Error> {
         let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
-        let bytes = u64::try_from(run_bytes).unwrap_or(u64::MAX);
-        self.stats.new_chunks += u64::try_from(run.len()).unwrap_or(u64::MAX);
-        match content {
-            Content::Data => self.stats.new_data_bytes += bytes,
-            Content::Tree => self.stats.new_tree_bytes += bytes,
-        }
+        self.count(content, run.len(), run_bytes);
         if self.dry || run.is_empty() {
             return Ok(());
         }
@@ -254,12 +282,7 @@ impl ChunkWriter {
             self.flush_block(slot, full)?;
         }
         let block = self.open.of(slot);
-        for (id, data) in run {
-            let length_bytes =
-                u32::try_from(data.len()).map_err(|_| Error::Internal { what: "length of a chunk" })?;
-            block.raw.extend_from_slice(data);
-            block.chunks.push(DirectoryChunk { id: *id, length_bytes });
-        }
+        block.add_run(run)?;
         if slot.has_base {
             block.add_bases(bases);
         }
@@ -353,10 +376,14 @@ fn seal(
     block: OpenBlock,
 ) -> Result<SealedBlock, Error> {
     let keys = &repository.keys;
-    let OpenBlock { raw, chunks, bases, .. } = block;
+    let OpenBlock { raw, chunks, bases, skip } = block;
     if let (true, Some(first)) = (slot.has_base, chunks.first()) {
         let reader = ChunkReader::with_cache(repository, cache);
-        if let Some(base) = gather(&reader, slot.content, &bases, &first.id, open::BASE_BYTES)? {
+        let base = match skip {
+            Some(skip) => gather_exactly(&reader, &bases, skip)?,
+            None => gather(&reader, slot.content, &bases, &first.id, open::BASE_BYTES)?,
+        };
+        if let Some(base) = base {
             let sealed = seal_block_with_base(keys, slot.content, &raw, chunks, slot.hint, &base);
             return sealed.map_err(Error::Pack);
         }

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 
 use super::cache::Cache;
 use crate::base::ChunkId;
+use crate::codec::Hint;
 use crate::format::node::{ChunkRef, FileContent};
 use crate::format::pack::Content;
-use crate::codec::Hint;
 use crate::repository::{ChunkReader, ChunkWriter, Error, ListReader, ListWriter, parallel};
 
 /// Plaintext read at once.

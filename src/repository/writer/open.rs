@@ -1,9 +1,10 @@
 //! Blocks in the making.
 
+use crate::base::ChunkId;
 use crate::base::limits::{BASE_COUNT_MAX, BLOCK_RAW_MAX_BYTES};
-use crate::format::pack::{Content, DirectoryChunk};
 use crate::codec::Hint;
-use crate::repository::BaseChunk;
+use crate::format::pack::{Content, DirectoryChunk};
+use crate::repository::{BaseChunk, Error};
 
 /// Plaintext of a block without base.
 const BLOCK_BYTES: usize = BLOCK_RAW_MAX_BYTES as usize;
@@ -53,9 +54,23 @@ pub(super) struct OpenBlock {
     pub(super) raw: Vec<u8>,
     pub(super) chunks: Vec<DirectoryChunk>,
     pub(super) bases: Vec<BaseChunk>,
+    /// For numbers that are mixed with their former values: the byte of the base that belongs to the first of
+    /// the block.
+    pub(super) skip: Option<usize>,
 }
 
 impl OpenBlock {
+    /// Appends the chunks of a run.
+    pub(super) fn add_run(&mut self, run: &[(ChunkId, &[u8])]) -> Result<(), Error> {
+        for (id, data) in run {
+            let length_bytes =
+                u32::try_from(data.len()).map_err(|_| Error::Internal { what: "length of a chunk" })?;
+            self.raw.extend_from_slice(data);
+            self.chunks.push(DirectoryChunk { id: *id, length_bytes });
+        }
+        Ok(())
+    }
+
     /// Appends the bases of a run, without those that are there already.
     pub(super) fn add_bases(&mut self, bases: &[BaseChunk]) {
         for base in bases {

@@ -14,13 +14,13 @@ use crate::backend::{Backend, ObjectKind};
 use crate::base::clock::SeededEntropy;
 use crate::base::parse::Allowance;
 use crate::base::{Clock, Entropy, NoProgress, SnapshotId, Time};
+use crate::codec::Hint;
 use crate::crypto::{MasterKey, Secret};
 use crate::format::node::{ChunkRef, Node, NodeKind};
 use crate::format::pack::Content;
 use crate::format::snapshot::{Snapshot, Totals};
 use crate::maintain::prune::PruneOptions;
 use crate::maintain::retention::{GroupBy, RetentionPolicy};
-use crate::codec::Hint;
 use crate::query::select::SnapshotFilter;
 use crate::repository::{
     ChunkReader, ChunkWriter, DirectoryWriter, Environment, IndexPlace, InitOptions, ListReader, ListWriter,
