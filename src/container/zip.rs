@@ -86,9 +86,9 @@ impl Sizes {
     }
 }
 
-/// Returns the members that the central directory at the end of the file lists, sorted by offset. `None` where
-/// there is none, where it counts from elsewhere than the beginning of the file, and where members overlap: so
-/// nothing is read more than once, however often it is listed.
+/// Returns the members that the central directory at the end of the file lists, sorted by offset. `None`
+/// where there is none, where it counts from elsewhere than the beginning of the file, and where members
+/// overlap: so nothing is read more than once, however often it is listed.
 pub(super) fn members(source: &dyn ReadAt) -> Option<Vec<Member>> {
     let size = source.size_bytes()?;
     let directory = directory(source, size)?;
