@@ -86,8 +86,9 @@ impl Sizes {
     }
 }
 
-/// Returns the members that the central directory at the end of the file lists, sorted as there. `None` where
-/// there is none, or where it counts from elsewhere than the beginning of the file.
+/// Returns the members that the central directory at the end of the file lists, sorted by offset. `None`
+/// where there is none, where it counts from elsewhere than the beginning of the file, and where members
+/// overlap: so nothing is read more than once, however often it is listed.
 pub(super) fn members(source: &dyn ReadAt) -> Option<Vec<Member>> {
     let size = source.size_bytes()?;
     let directory = directory(source, size)?;
@@ -99,7 +100,9 @@ pub(super) fn members(source: &dyn ReadAt) -> Option<Vec<Member>> {
         (member.offset.checked_add(member.length_bytes)? <= directory.begin).then_some(())?;
         members.push(member);
     }
-    (fields.position() == directory.end).then_some(members)
+    members.sort_by_key(|member| member.offset);
+    let is_apart = members.is_sorted_by(|one, next| one.offset + one.length_bytes <= next.offset);
+    (is_apart && fields.position() == directory.end).then_some(members)
 }
 
 struct Directory {

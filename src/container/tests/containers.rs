@@ -71,6 +71,21 @@ fn other_zip_files_have_no_layout() {
 }
 
 #[test]
+fn a_directory_that_lists_a_member_twice_is_not_believed() {
+    let pickle = pickle(&[("w", tensor("FloatStorage", "0", 4))]);
+    let mut parts = one(&pickle, b"little");
+    parts.push(stored("a/data/1", &WEIGHTS));
+    let mut file = zip(&parts, Sizes::InHeader, true);
+    assert_eq!(told(&file).len(), 2);
+    let at = |name: &[u8]| file.windows(name.len()).rposition(|window| window == name).unwrap();
+    // The entries' places in the file stand right before the names.
+    let (first, second) = (at(b"a/data/0"), at(b"a/data/1"));
+    file.copy_within(first - 4..first, second - 4);
+    let found = told(&file);
+    assert_eq!(found.len(), 2, "the walk from the front: {found:?}");
+}
+
+#[test]
 fn the_first_name_of_a_shared_storage_counts() {
     let same = || tensor("FloatStorage", "0", 4);
     let file = zip(&one(&pickle(&[("b", same()), ("a", same())]), b"little"), Sizes::Behind, true);

@@ -96,10 +96,10 @@ fn versions_of_a_model_have_one_architecture_in_any_order_and_under_any_wrapper(
     ]);
     assert!(first.architecture().is_some());
     assert_eq!(first.architecture(), second.architecture());
-    let protocols = [2, 4, 5].map(|protocol| file(&format!("training-{protocol}.pt")));
-    let ids = protocols.map(|bytes| sound_layout(&bytes).unwrap().architecture());
-    assert_eq!(ids[0], ids[1]);
-    assert_eq!(ids[0], ids[2]);
+    let protocols = [4, 5].map(|protocol| file(&format!("training-{protocol}.pt")));
+    let [first, second] = protocols.map(|bytes| sound_layout(&bytes).unwrap().architecture());
+    assert!(first.is_some());
+    assert_eq!(first, second);
 }
 
 #[test]
