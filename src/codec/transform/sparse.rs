@@ -31,12 +31,7 @@ pub(in crate::codec) fn split_block(
     parts: &mut [u8],
 ) -> Option<Vec<usize>> {
     let body = grid.cut(data).1;
-    let (codes, elements) = match grid.width {
-        1 => gather::<1>(body),
-        2 => gather::<2>(body),
-        4 => gather::<4>(body),
-        _ => gather::<8>(body),
-    };
+    let (codes, elements) = gather_of(body, grid.width);
     let rest_bytes = data.len() - grid.body_bytes();
     let (count, after) = parts.split_at_mut(COUNT_BYTES);
     let (rest, after) = after.split_at_mut(rest_bytes);
@@ -65,6 +60,20 @@ fn gather<const WIDTH: usize>(body: &[u8]) -> (Vec<u8>, Vec<u8>) {
         rest = &rest[gap + 1..];
     }
     (codes, elements)
+}
+
+/// Returns the elements of `body` that are not zero, one after the other.
+pub(in crate::codec) fn elements(body: &[u8], width: usize) -> Vec<u8> {
+    gather_of(body, width).1
+}
+
+fn gather_of(body: &[u8], width: usize) -> (Vec<u8>, Vec<u8>) {
+    match width {
+        1 => gather::<1>(body),
+        2 => gather::<2>(body),
+        4 => gather::<4>(body),
+        _ => gather::<8>(body),
+    }
 }
 
 /// Returns how many elements `codes` place; `None` unless the last code places one, and all lie within `count`
