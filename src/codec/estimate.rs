@@ -89,8 +89,8 @@ impl Histogram {
         ((bits + missed) / total).min(8.0)
     }
 
-    /// Returns bits for one byte under Huffman codes of zstd, about: no less than one, eight where coding does
-    /// not pay, nothing where all bytes are one value.
+    /// Returns bits for one byte under Huffman codes of zstd, about: no less than one, eight where coding
+    /// does not pay, nothing where all bytes are one value.
     pub(super) fn coded_bits(&self) -> f64 {
         let entropy = self.bits_per_byte();
         match entropy {

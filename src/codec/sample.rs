@@ -86,7 +86,8 @@ impl Sample {
             Hint::Elements(element) if element != Element::Bytes => offers.known(element),
             _ => offers.unknown(literal),
         }
-        // Searching for matches costs more than all of the above: a part of the sample tells whether it may win.
+        // Searching for matches costs more than all of the above: a part of the sample tells whether it may
+        // win.
         let (planned, _) = offers.best;
         let trial = &self.bytes[..self.bytes.len().div_ceil(4).max(TRIAL_MIN_BYTES).min(self.bytes.len())];
         let tried = coded_size(trial, Coding::Whole(PartCoder::Zstd { level: TRIAL_LEVEL }));

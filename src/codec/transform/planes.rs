@@ -40,7 +40,8 @@ pub(in crate::codec) fn split(body: &[u8], width: usize, rotate: u32, planes: &m
     }
 }
 
-/// Undoes [`split`]: `planes` are `width` slices (1, 2, 4 or 8) of one length, `body` has room for exactly their elements.
+/// Undoes [`split`]: `planes` are `width` slices (1, 2, 4 or 8) of one length, `body` has room for exactly
+/// their elements.
 pub(in crate::codec) fn merge(planes: &[&[u8]], rotate: u32, body: &mut [u8]) {
     match planes {
         [plane] => {

@@ -21,9 +21,9 @@ pub(in crate::codec) fn room(raw_bytes: usize, grid: Grid) -> usize {
     COUNT_BYTES + raw_bytes + codes_max(grid.count)
 }
 
-/// Writes the parts of `data` into `parts`, which has [`room`] for them, and returns their lengths: the number
-/// of codes and what lies outside of whole elements; the codes; the planes of the elements that are not zero.
-/// `None` where there are too many codes for the field.
+/// Writes the parts of `data` into `parts`, which has [`room`] for them, and returns their lengths: the
+/// number of codes and what lies outside of whole elements; the codes; the planes of the elements that are
+/// not zero. `None` where there are too many codes for the field.
 pub(in crate::codec) fn split_block(
     data: &[u8],
     grid: Grid,
@@ -76,8 +76,8 @@ fn gather_of(body: &[u8], width: usize) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// Returns how many elements `codes` place; `None` unless the last code places one, and all lie within `count`
-/// elements.
+/// Returns how many elements `codes` place; `None` unless the last code places one, and all lie within
+/// `count` elements.
 pub(in crate::codec) fn placed(codes: &[u8], count: usize) -> Option<usize> {
     let (mut at, mut placed) = (0_usize, 0_usize);
     for code in codes {
