@@ -75,8 +75,8 @@ pub enum BaseUse {
 
 /// The base of a block and what it is for.
 ///
-/// `bytes` is empty exactly for [`BaseUse::None`]. `skip` is below the length of `bytes` for [`BaseUse::Xor`],
-/// and 0 for the others.
+/// `bytes` is empty exactly for [`BaseUse::None`]. `skip` is below the length of `bytes` for
+/// [`BaseUse::Xor`], and 0 for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base<'a> {
     /// What it is for.

@@ -2,9 +2,7 @@
 
 use super::block::Coding;
 use super::coder::PartCoder;
-use super::estimate::Histogram;
-use super::scratch;
-use super::transform::planes;
+use super::sample::Sample;
 use crate::container::Element;
 
 /// Level of zstd for whole blocks.
@@ -16,10 +14,6 @@ pub const PREFIX_LEVEL: i32 = 3;
 const WORTH_THOUSANDTHS: usize = 990;
 /// The XOR with a base must bring the sample below this share of the best coding without it, in hundredths.
 const XOR_WORTH_HUNDREDTHS: usize = 98;
-/// A sample that is shorter tells nothing about planes.
-const NUMBERS_MIN_BYTES: usize = 1024;
-/// Bytes beyond its parts that a coding costs, about.
-const TABLE_BYTES: usize = 60;
 
 /// What is known about the bytes of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +30,11 @@ pub enum Hint {
 
 /// Returns the coding that makes a sample of `raw` smallest.
 pub fn choose(raw: &[u8], hint: Hint) -> Coding {
-    let place_bytes = if let Hint::Elements(_) = hint { 4 << 10 } else { 8 << 10 };
     if hint == Hint::Stored {
         return Coding::Whole(PartCoder::Raw);
     }
-    let sample = Sample::of(raw, hint, 4, place_bytes);
-    let (size, coding) = sample.best(hint, false);
+    let sample = Sample::of(raw, hint, 4, if hint == Hint::Text { 8 << 10 } else { 4 << 10 });
+    let (size, coding) = sample.best(hint);
     if size * 1000 > sample.bytes.len() * WORTH_THOUSANDTHS { Coding::Whole(PartCoder::Raw) } else { coding }
 }
 
@@ -51,190 +44,124 @@ pub fn choose_xor(raw: &[u8], base: &[u8], skip: usize, hint: Hint) -> Option<Co
     let base = base.get(skip..).filter(|base| !base.is_empty() && hint != Hint::Stored)?;
     let plain = Sample::of(raw, hint, 8, 8 << 10);
     let mixed = plain.mixed(raw, base);
-    let (mixed_size, coding) = mixed.best(hint, true);
-    let plain_size = plain.best(hint, false).0.min(plain.bytes.len());
+    let (mixed_size, coding) = mixed.best(hint);
+    let plain_size = plain.best(hint).0.min(plain.bytes.len());
     (mixed_size * 100 <= plain_size * XOR_WORTH_HUNDREDTHS).then_some(coding)
 }
 
-/// Some places of a block, one after the other; elements keep their alignment.
-struct Sample {
-    bytes: Vec<u8>,
-    /// Where each place begins in the block.
-    starts: Vec<usize>,
-    place_bytes: usize,
-    /// What the sample stands for, in sample sizes.
-    times: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Base, BaseUse, decode, encode};
+    use crate::container::QuantKind;
 
-impl Sample {
-    fn of(raw: &[u8], hint: Hint, places: usize, place_bytes: usize) -> Self {
-        let align = match hint {
-            Hint::Elements(element) => {
-                usize::try_from(element.width_bytes()).unwrap_or(1).next_multiple_of(2)
-            }
-            _ => 8,
+    fn noise(seed: &str, length: usize) -> Vec<u8> {
+        let mut noise = vec![0; length];
+        blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut noise);
+        noise
+    }
+
+    fn weights(seed: &str, count: usize) -> Vec<f32> {
+        let weight = |bytes: &[u8]| {
+            let sum: f32 = bytes.iter().map(|byte| f32::from(*byte) - 127.5).sum();
+            sum / 20_000.0
         };
-        let align = if align.is_power_of_two() { 8 } else { align };
-        if raw.len() <= places * place_bytes {
-            return Self { bytes: raw.to_vec(), starts: vec![0], place_bytes: raw.len(), times: 1 };
-        }
-        let place_bytes = place_bytes / align * align;
-        let step = (raw.len() - place_bytes) / (places - 1) / align * align;
-        let starts: Vec<usize> = (0..places).map(|place| place * step).collect();
-        let bytes = starts.iter().flat_map(|start| &raw[*start..*start + place_bytes]).copied().collect();
-        Self { bytes, starts, place_bytes, times: raw.len() / (places * place_bytes) }
+        noise(seed, 8 * count).chunks(8).map(weight).collect()
     }
 
-    /// Returns the same places of the XOR of `raw` and `base`.
-    fn mixed(&self, raw: &[u8], base: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(self.bytes.len());
-        for start in &self.starts {
-            let from = bytes.len();
-            bytes.extend_from_slice(&raw[*start..*start + self.place_bytes]);
-            scratch::xor(&mut bytes[from..], base.get(*start..).unwrap_or_default());
-        }
-        Self { bytes, starts: self.starts.clone(), ..*self }
+    fn bf16(seed: &str, count: usize) -> Vec<u8> {
+        let weights = weights(seed, count);
+        weights.iter().flat_map(|weight| weight.to_le_bytes()[2..].to_vec()).collect()
     }
 
-    /// What a table costs a sample, of what it costs the block.
-    fn table_bytes(&self) -> usize {
-        TABLE_BYTES / self.times.max(1)
+    fn share(raw: &[u8], coding: Coding, base: Base) -> f64 {
+        let coded = encode(raw, coding, base).unwrap();
+        assert_eq!(decode(&coded, raw.len(), base.bytes).unwrap(), raw);
+        coded.len() as f64 / raw.len() as f64
     }
 
-    /// Returns the coding that makes the sample smallest, and the size. `sparse` tries that transform even
-    /// where zeros are no majority.
-    fn best(&self, hint: Hint, xored: bool) -> (usize, Coding) {
-        let whole = Coding::Whole(PartCoder::Zstd { level: LEVEL });
-        let mut best = (self.coded_size(whole), whole);
-        let mut offer = |(size, coding): (usize, Coding)| {
-            if size < best.0 {
-                best = (size, coding);
+    #[test]
+    fn weights_get_planes_at_any_offset_texts_get_zstd_and_noise_stays_raw() {
+        let narrow = bf16("weights", 100_000);
+        let wide: Vec<u8> =
+            weights("weights", 60_000).iter().flat_map(|weight| weight.to_le_bytes()).collect();
+        for (weights, width, bound) in [(&narrow, 2, 0.75), (&wide, 4, 0.87)] {
+            for skip in 0..width {
+                let raw = &weights[skip..];
+                let coding = choose(raw, Hint::Unknown);
+                let Coding::Planes { width: chosen, lead, .. } = coding else { panic!("{coding:?}") };
+                assert_eq!((usize::from(chosen), (usize::from(lead) + skip) % width), (width, 0));
+                assert!(share(raw, coding, Base::NONE) < bound);
             }
+        }
+        let text = b"select id, name from accounts where id = 5;\n".repeat(5000);
+        for hint in [Hint::Unknown, Hint::Text, Hint::Elements(Element::Bf16)] {
+            assert!(matches!(choose(&text, hint), Coding::Whole(PartCoder::Zstd { .. })), "{hint:?}");
+            assert_eq!(choose(&noise("noise", 100_000), hint), Coding::Whole(PartCoder::Raw));
+        }
+        assert_eq!(choose(&text, Hint::Stored), Coding::Whole(PartCoder::Raw));
+    }
+
+    #[test]
+    fn a_hint_that_lies_costs_a_per_mille_at_most() {
+        let hints = [
+            Element::Bf16,
+            Element::F16,
+            Element::F32,
+            Element::F64,
+            Element::F8,
+            Element::Integer { width_bytes: 8 },
+            Element::Quant(QuantKind::Q8_0),
+            Element::Bytes,
+        ];
+        let text = b"select id, name from accounts where id = 5;\n".repeat(5000);
+        for raw in [text, noise("noise", 100_000), vec![0; 100_000]] {
+            let honest = share(&raw, choose(&raw, Hint::Unknown), Base::NONE);
+            for element in hints {
+                let coding = choose(&raw, Hint::Elements(element));
+                assert!(share(&raw, coding, Base::NONE) <= honest + 0.001, "{element:?}, {coding:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn records_sorted_ids_and_rare_elements_get_their_transforms() {
+        let record = |(at, pair): (usize, &[f32])| {
+            let scale = u16::try_from(8000 + at % 900).unwrap().to_le_bytes();
+            let quants = pair.iter().map(|weight| (weight * 2000.0).clamp(-127.0, 127.0) as i8);
+            scale.into_iter().chain(quants.map(i8::cast_unsigned)).collect::<Vec<u8>>()
         };
-        let coder = PartCoder::Literals;
-        if hint == Hint::Text || self.bytes.len() < NUMBERS_MIN_BYTES {
-            return best;
+        let quants: Vec<u8> = weights("quants", 320_000).chunks(32).enumerate().flat_map(record).collect();
+        let kind = Element::Quant(QuantKind::Q8_0);
+        assert!(matches!(choose(&quants, Hint::Elements(kind)), Coding::Records { lead: 0, .. }));
+        let ids: Vec<u8> = (0..50_000_u64).flat_map(|n| (n * 40 + n * n % 37).to_le_bytes()).collect();
+        for hint in [Hint::Elements(Element::Integer { width_bytes: 8 }), Hint::Unknown] {
+            assert!(matches!(choose(&ids, hint), Coding::Delta { width: 8, .. }), "{hint:?}");
         }
-        let literal = self.literal_size(&self.bytes);
-        offer((literal + self.table_bytes(), Coding::Whole(coder)));
-        let _ = xored;
-        match hint {
-            Hint::Elements(Element::Quant(kind)) => {
-                let coding = Coding::Records { kind, lead: 0, coder };
-                offer((self.coded_size(coding), coding));
-                offer(self.numbers(1, 0, 0));
-            }
-            Hint::Elements(element) if element != Element::Bytes => self.known(element, &mut offer),
-            _ => self.unknown(literal, &mut offer),
-        }
-        best
-    }
-
-    /// Offers what elements of a known kind may be coded as.
-    fn known(&self, element: Element, offer: &mut impl FnMut((usize, Coding))) {
-        match element {
-            Element::Bf16 => offer(self.numbers(2, 1, 0)),
-            Element::F16 => {
-                offer(self.numbers(2, 0, 0));
-                offer(self.numbers(2, 1, 0));
-            }
-            Element::F32 => offer(self.numbers(4, 1, 0)),
-            Element::F64 => offer(self.numbers(8, 1, 0)),
-            Element::Integer { width_bytes: width @ (2 | 4 | 8) } => {
-                offer(self.numbers(width, 0, 0));
-                offer(self.delta(width));
-            }
-            _ => offer(self.numbers(1, 0, 0)),
+        let mut rare = bf16("rare", 100_000);
+        rare.chunks_mut(2).enumerate().filter(|(at, _)| at * at % 11 != 3).for_each(|(_, pair)| pair.fill(0));
+        for hint in [Hint::Elements(Element::Bf16), Hint::Unknown] {
+            assert!(matches!(choose(&rare, hint), Coding::Sparse { .. }), "{hint:?}");
         }
     }
 
-    /// Offers what arrays of numbers may be coded as, at every lead, where bytes of equal phase are alike.
-    fn unknown(&self, literal: usize, offer: &mut impl FnMut((usize, Coding))) {
-        let mut phases: [Histogram; 8] = std::array::from_fn(|_| Histogram::of(&[]));
-        for (phase, histogram) in phases.iter_mut().enumerate() {
-            let column: Vec<u8> = self.bytes.iter().skip(phase).step_by(8).copied().collect();
-            histogram.add(&column);
+    #[test]
+    fn a_base_is_used_where_it_saves_a_twentieth() {
+        let base = [noise("before", 6), bf16("weights", 200_000)].concat();
+        let mut raw = bf16("weights", 131_072);
+        for (at, place) in noise("places", 3 * 1311).chunks(3).zip(bf16("fresh", 1311).chunks(2)) {
+            let at = 2 * (usize::from(at[0]) << 9 | usize::from(at[1]) << 1 | usize::from(at[2]) & 1);
+            raw[at..at + 2].copy_from_slice(place);
         }
-        let bits: f64 = phases.iter().map(Histogram::coded_bits).sum();
-        let apart = whole_bytes(bits * self.bytes.len() as f64 / 64.0);
-        if apart * 100 > literal * 99 {
-            return;
+        for hint in [Hint::Elements(Element::Bf16), Hint::Unknown] {
+            let coding = choose_xor(&raw, &base, 6, hint).unwrap();
+            assert!(matches!(coding, Coding::Sparse { .. }), "{coding:?}");
+            let base = Base { use_: BaseUse::Xor, bytes: &base, skip: 6 };
+            let share = share(&raw, coding, base);
+            assert!(share <= 0.0135, "{share}");
+            assert_eq!(choose_xor(&raw, &bf16("others", 140_000), 0, hint), None);
+            assert_eq!(choose_xor(&raw, base.bytes, base.bytes.len(), hint), None);
         }
-        for width in [2, 4, 8] {
-            for lead in 0..width {
-                offer(self.numbers(width, 1, lead));
-            }
-        }
-        for width in [4, 8] {
-            offer(self.delta(width));
-        }
+        assert_eq!(choose_xor(&raw, &base, 6, Hint::Stored), None);
     }
-
-    /// Returns the better of planes and sparse with these parameters, and its size.
-    fn numbers(&self, width: u8, rotate: u8, lead: u8) -> (usize, Coding) {
-        let coder = PartCoder::Literals;
-        let (wide, skip) = (usize::from(width), usize::from(lead));
-        let end = self.bytes.len() - (self.bytes.len() - skip) % wide;
-        let body = &self.bytes[skip..end];
-        let mut planes = vec![0; body.len()];
-        planes::split(body, wide, u32::from(rotate), &mut planes);
-        let dense = match width {
-            1 => (usize::MAX, Coding::Whole(coder)),
-            _ => (self.planes_size(&planes, wide), Coding::Planes { width, rotate, lead, coder }),
-        };
-        let sparse = Coding::Sparse { width, rotate, lead, coder };
-        let elements = body.len() / wide;
-        let kept = kept_elements(body, wide);
-        // Where most elements are other than zero, their places cost more than the zeros.
-        if elements == 0 || kept.len() * 10 > body.len() * 9 {
-            return dense;
-        }
-        let share = kept.len() as f64 / body.len() as f64;
-        planes.truncate(kept.len());
-        planes::split(&kept, wide, u32::from(rotate), &mut planes);
-        let gaps = whole_bytes(entropy_of_share(share) * elements as f64 / 8.0 * 1.03);
-        let size = self.planes_size(&planes, wide) + gaps.max(kept.len() / wide / 8) + self.table_bytes();
-        if size < dense.0 { (size, sparse) } else { dense }
-    }
-
-    fn delta(&self, width: u8) -> (usize, Coding) {
-        let coding = Coding::Delta { width, lead: 0, coder: PartCoder::Literals };
-        if matches!(width, 4 | 8) { (self.coded_size(coding), coding) } else { (usize::MAX, coding) }
-    }
-
-    fn planes_size(&self, planes: &[u8], width: usize) -> usize {
-        let count = (planes.len() / width).max(1);
-        planes.chunks_exact(count).map(|plane| self.literal_size(plane) + self.table_bytes()).sum()
-    }
-
-    fn literal_size(&self, plane: &[u8]) -> usize {
-        whole_bytes(Histogram::of(plane).coded_bits() * plane.len() as f64 / 8.0)
-    }
-
-    fn coded_size(&self, coding: Coding) -> usize {
-        if self.bytes.is_empty() {
-            return 0;
-        }
-        super::encode(&self.bytes, coding, super::Base::NONE).map_or(self.bytes.len(), |coded| coded.len())
-    }
-}
-
-/// Returns the elements that are not zero, one after the other.
-fn kept_elements(body: &[u8], width: usize) -> Vec<u8> {
-    body.chunks_exact(width)
-        .filter(|element| element.iter().any(|byte| *byte != 0))
-        .flatten()
-        .copied()
-        .collect()
-}
-
-/// Returns the bits that tell for one element whether it is one of a share of them.
-fn entropy_of_share(share: f64) -> f64 {
-    let term = |part: f64| if part > 0.0 { -part * part.log2() } else { 0.0 };
-    term(share) + term(1.0 - share)
-}
-
-/// Sizes of samples are small: the cast cannot lose anything that matters.
-fn whole_bytes(size: f64) -> usize {
-    size as usize
 }

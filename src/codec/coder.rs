@@ -19,8 +19,8 @@ pub enum PartCoder {
         /// Compression level.
         level: i32,
     },
-    /// A zstd frame with literals only: no match search, Huffman coding. Parts that a sample shows to be noise
-    /// stay raw untried; where one byte rules, a search for matches is tried too.
+    /// A zstd frame with literals only: no match search, Huffman coding. Parts that a sample shows to be
+    /// noise stay raw untried; where one byte rules, a search for matches is tried too.
     Literals,
 }
 
@@ -79,8 +79,8 @@ pub(super) fn encode_part(part: &[u8], coder: PartCoder, out: &mut Vec<u8>) -> R
     Ok(ZSTD)
 }
 
-/// Puts the frame of `part` behind `start` of `out`, if it is shorter than what stands there, or than the part
-/// where nothing does.
+/// Puts the frame of `part` behind `start` of `out`, if it is shorter than what stands there, or than the
+/// part where nothing does.
 fn append_shorter(
     part: &[u8],
     level: i32,
@@ -146,8 +146,8 @@ fn window_log(bytes: usize) -> u32 {
     bytes.next_power_of_two().ilog2().clamp(WINDOW_LOG_MIN, WINDOW_LOG_MAX)
 }
 
-/// Returns the part of `part_bytes` bytes that `coded` stands for: `coded` itself, or bytes at the beginning of
-/// `room`, which has that many.
+/// Returns the part of `part_bytes` bytes that `coded` stands for: `coded` itself, or bytes at the beginning
+/// of `room`, which has that many.
 pub(super) fn decode_part<'a>(
     number: u8,
     coded: &'a [u8],

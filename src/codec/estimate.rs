@@ -52,15 +52,36 @@ impl Histogram {
         self.total = added;
     }
 
+    /// Counts one byte too.
+    pub(super) fn push(&mut self, byte: u8) {
+        self.counts[usize::from(byte)] += 1;
+        self.total += 1;
+    }
+
+    /// Returns the counts of both.
+    pub(super) fn joined(mut self, other: &Self) -> Self {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+        self
+    }
+
+    /// Returns how often `byte` occurs.
+    pub(super) fn count(&self, byte: u8) -> usize {
+        usize::try_from(self.counts[usize::from(byte)]).unwrap_or(usize::MAX)
+    }
+
     /// Returns the order-0 entropy in bits of one byte, corrected for values that a short sample misses; 0
     /// without bytes.
     pub(super) fn bits_per_byte(&self) -> f64 {
         let total = f64::from(self.total.max(1));
+        let total_log = total.log2();
         let mut bits = 0.0;
         let mut values = 0_u32;
         for count in self.counts.iter().filter(|count| **count > 0) {
             let count = f64::from(*count);
-            bits -= count * (count / total).log2();
+            bits += count * (total_log - count.log2());
             values += 1;
         }
         // Miller and Madow: half a nat for each value beyond the first, over the whole sample.
@@ -68,8 +89,8 @@ impl Histogram {
         ((bits + missed) / total).min(8.0)
     }
 
-    /// Returns bits for one byte under Huffman codes of zstd, about: no less than one, eight where coding does
-    /// not pay, nothing where all bytes are one value.
+    /// Returns bits for one byte under Huffman codes of zstd, about: no less than one, eight where coding
+    /// does not pay, nothing where all bytes are one value.
     pub(super) fn coded_bits(&self) -> f64 {
         let entropy = self.bits_per_byte();
         match entropy {

@@ -5,6 +5,7 @@ mod choose;
 mod coder;
 mod decode;
 mod estimate;
+mod sample;
 mod scratch;
 mod transform;
 

@@ -1,7 +1,7 @@
 //! The delta transform: differences of integers, for lists that ascend for the most part.
 //!
-//! A difference `d` is stored as `d << 1 ^ d >> (bits - 1)` (arithmetic shift), so that a small step back is a
-//! small number too and the upper planes of a sorted list are constant.
+//! A difference `d` is stored as `d << 1 ^ d >> (bits - 1)` (arithmetic shift), so that a small step back is
+//! a small number too and the upper planes of a sorted list are constant.
 
 use super::Grid;
 use super::planes;

@@ -27,16 +27,21 @@ pub(in crate::codec) fn split(body: &[u8], width: usize, rotate: u32, planes: &m
             }
         }
         _ => {
-            for (byte, plane) in planes.chunks_exact_mut(count.max(1)).enumerate() {
-                for (element, out) in body.as_chunks().0.iter().zip(plane) {
-                    *out = u64::from_le_bytes(*element).rotate_left(rotate).to_le_bytes()[byte];
+            for (quads, shift) in planes.chunks_exact_mut(4 * count.max(1)).zip([0, 32]) {
+                let (low, high) = quads.split_at_mut(2 * count);
+                let ((p0, p1), (p2, p3)) = (low.split_at_mut(count), high.split_at_mut(count));
+                let quads = p0.iter_mut().zip(p1).zip(p2.iter_mut().zip(p3));
+                for (element, ((a, b), (c, d))) in body.as_chunks().0.iter().zip(quads) {
+                    let rotated = u64::from_le_bytes(*element).rotate_left(rotate) >> shift;
+                    [*a, *b, *c, *d, ..] = rotated.to_le_bytes();
                 }
             }
         }
     }
 }
 
-/// Undoes [`split`]: `planes` are `width` slices of one length, `body` has room for exactly their elements.
+/// Undoes [`split`]: `planes` are `width` slices (1, 2, 4 or 8) of one length, `body` has room for exactly
+/// their elements.
 pub(in crate::codec) fn merge(planes: &[&[u8]], rotate: u32, body: &mut [u8]) {
     match planes {
         [plane] => {
@@ -55,15 +60,18 @@ pub(in crate::codec) fn merge(planes: &[&[u8]], rotate: u32, body: &mut [u8]) {
                 *element = u32::from_le_bytes([*a, *b, *c, *d]).rotate_right(rotate).to_le_bytes();
             }
         }
-        _ => {
-            for (at, element) in body.as_chunks_mut().0.iter_mut().enumerate() {
-                let mut rotated = [0; 8];
-                for (byte, plane) in rotated.iter_mut().zip(planes) {
-                    *byte = plane[at];
-                }
-                *element = u64::from_le_bytes(rotated).rotate_right(rotate).to_le_bytes();
+        [p0, p1, p2, p3, p4, p5, p6, p7] => {
+            let low = p0.iter().zip(*p1).zip(p2.iter().zip(*p3));
+            let high = p4.iter().zip(*p5).zip(p6.iter().zip(*p7));
+            let octets = low.zip(high);
+            for (element, (((a, b), (c, d)), ((e, f), (g, h)))) in
+                body.as_chunks_mut().0.iter_mut().zip(octets)
+            {
+                let rotated = u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+                *element = rotated.rotate_right(rotate).to_le_bytes();
             }
         }
+        _ => {}
     }
 }
 

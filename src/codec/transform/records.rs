@@ -68,7 +68,8 @@ impl Layout {
         self.runs.iter().sum()
     }
 
-    /// Returns the lengths of the parts of `raw_bytes` bytes: the runs, and what lies outside of whole records.
+    /// Returns the lengths of the parts of `raw_bytes` bytes: the runs, and what lies outside of whole
+    /// records.
     pub(in crate::codec) fn lengths(self, raw_bytes: usize, grid: Grid) -> Vec<usize> {
         let mut lengths: Vec<usize> = self.runs.iter().map(|run| run * grid.count).collect();
         lengths.push(raw_bytes - grid.body_bytes());
@@ -102,8 +103,8 @@ impl Layout {
         lengths
     }
 
-    /// Writes the records whose runs are `parts` into `body`; `false` when an unpacked field has bits that its
-    /// record has no room for.
+    /// Writes the records whose runs are `parts` into `body`; `false` when an unpacked field has bits that
+    /// its record has no room for.
     pub(in crate::codec) fn merge(self, parts: &[&[u8]], body: &mut [u8]) -> bool {
         let mut unpacked = [0; UNPACKED_MAX];
         for (at, record) in body.chunks_exact_mut(self.record_bytes).enumerate() {

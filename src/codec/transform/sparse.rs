@@ -21,9 +21,9 @@ pub(in crate::codec) fn room(raw_bytes: usize, grid: Grid) -> usize {
     COUNT_BYTES + raw_bytes + codes_max(grid.count)
 }
 
-/// Writes the parts of `data` into `parts`, which has [`room`] for them, and returns their lengths: the number
-/// of codes and what lies outside of whole elements; the codes; the planes of the elements that are not zero.
-/// `None` where there are too many codes for the field.
+/// Writes the parts of `data` into `parts`, which has [`room`] for them, and returns their lengths: the
+/// number of codes and what lies outside of whole elements; the codes; the planes of the elements that are
+/// not zero. `None` where there are too many codes for the field.
 pub(in crate::codec) fn split_block(
     data: &[u8],
     grid: Grid,
@@ -31,12 +31,7 @@ pub(in crate::codec) fn split_block(
     parts: &mut [u8],
 ) -> Option<Vec<usize>> {
     let body = grid.cut(data).1;
-    let (codes, elements) = match grid.width {
-        1 => gather::<1>(body),
-        2 => gather::<2>(body),
-        4 => gather::<4>(body),
-        _ => gather::<8>(body),
-    };
+    let (codes, elements) = gather_of(body, grid.width);
     let rest_bytes = data.len() - grid.body_bytes();
     let (count, after) = parts.split_at_mut(COUNT_BYTES);
     let (rest, after) = after.split_at_mut(rest_bytes);
@@ -67,8 +62,22 @@ fn gather<const WIDTH: usize>(body: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (codes, elements)
 }
 
-/// Returns how many elements `codes` place; `None` unless the last code places one, and all lie within `count`
-/// elements.
+/// Returns the elements of `body` that are not zero, one after the other.
+pub(in crate::codec) fn elements(body: &[u8], width: usize) -> Vec<u8> {
+    gather_of(body, width).1
+}
+
+fn gather_of(body: &[u8], width: usize) -> (Vec<u8>, Vec<u8>) {
+    match width {
+        1 => gather::<1>(body),
+        2 => gather::<2>(body),
+        4 => gather::<4>(body),
+        _ => gather::<8>(body),
+    }
+}
+
+/// Returns how many elements `codes` place; `None` unless the last code places one, and all lie within
+/// `count` elements.
 pub(in crate::codec) fn placed(codes: &[u8], count: usize) -> Option<usize> {
     let (mut at, mut placed) = (0_usize, 0_usize);
     for code in codes {
