@@ -26,8 +26,9 @@ def new(folder, state, name):
 # Databases
 
 
-def make_dumps(folder, engine, days, scale, forms):
-    """The dumps below `folder`, made once for all rows that need them."""
+def make_dumps(parent, engine, days, scale, forms):
+    """A folder of dumps below `parent`, made once for all rows that need the same."""
+    folder = parent / f"made-{engine}-{days}-{scale:g}"
     done = folder / "done"
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -39,7 +40,7 @@ def make_dumps(folder, engine, days, scale, forms):
 
 def postgres_days(folder, settings):
     forms = ["sql", "custom", "fc"]
-    return settings.dumps or make_dumps(folder.parent / "made-dumps", "postgres", 2, settings.scale, forms)
+    return settings.dumps or make_dumps(folder.parent, "postgres", 2, settings.scale, forms)
 
 
 def dump_days(form, name):
@@ -51,13 +52,13 @@ def dump_days(form, name):
 
 
 def dump_month(folder, settings):
-    days = make_dumps(folder.parent / "made-month", "postgres", settings.days, 0.2 * settings.scale, ["sql"])
+    days = make_dumps(folder.parent, "postgres", settings.days, 0.2 * settings.scale, ["sql"])
     for day in range(settings.days + 1):
         place(folder, day, "shop.sql", days / f"day{day}.sql")
 
 
 def mariadb_days(folder, settings):
-    days = make_dumps(folder.parent / "made-mariadb", "mariadb", 2, settings.scale, ["sql"])
+    days = make_dumps(folder.parent, "mariadb", 2, settings.scale, ["sql"])
     for day in range(3):
         place(folder, day, "shop.sql", days / f"day{day}.sql")
 
