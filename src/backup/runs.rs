@@ -19,8 +19,8 @@ const SHORT_RUN_BYTES: u64 = 48 << 10;
 const BASE_MAX_BYTES: u64 = 256 << 10;
 /// Text that a run leans on beyond its own length.
 const SLACK_BYTES: u64 = 24 << 10;
-/// Chunks that look like one chunk and stand elsewhere, of which it leans on the likeliest.
-const ELSEWHERE_MAX: usize = 2;
+/// Chunks away from the expected place that are believed to be it without further signs.
+const NEAR_COUNT: u64 = 64;
 
 /// The new chunks of one file or stream, on their way to the writer.
 pub(super) struct Runs<'a, 'r> {
@@ -124,15 +124,13 @@ impl<'a, 'r> Runs<'a, 'r> {
     ) -> Result<Vec<BaseChunk>, Error> {
         let names = likeness.of_run(run)?;
         let mut bases = Bases::default();
-        for ((_, data), names) in run.iter().zip(names) {
+        for (at, (_, data)) in run.iter().enumerate() {
+            let likeliest = names.get(at).map_or(&[][..], |names| names.get(..1).unwrap_or(names));
             let Some(previous) = &mut self.previous else {
-                bases.add(&likeness.resolve(names.get(..ELSEWHERE_MAX).unwrap_or(&names))?);
+                bases.add(&likeness.resolve(likeliest)?);
                 continue;
             };
-            let place = previous.place();
-            let near = |name: &BaseName| previous.number_of(*name);
-            let found = names.iter().filter_map(near).min_by_key(|number| number.abs_diff(place));
-            match found {
+            match followed(previous, &names, at) {
                 Some(number) => {
                     // Boundaries differ, so the neighbours hold some of it too.
                     bases.add(&previous.between(
@@ -142,11 +140,11 @@ impl<'a, 'r> Runs<'a, 'r> {
                     )?);
                     previous.reached(number);
                 }
-                None if names.is_empty() => {
+                None if likeliest.is_empty() => {
                     let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                    bases.add(&previous.between(place, None, length + SLACK_BYTES)?);
+                    bases.add(&previous.between(previous.place(), None, length + SLACK_BYTES)?);
                 }
-                None => bases.add(&likeness.resolve(names.get(..ELSEWHERE_MAX).unwrap_or(&names))?),
+                None => bases.add(&likeness.resolve(likeliest)?),
             }
         }
         if let (Some(previous), Some(right)) = (&mut self.previous, right) {
@@ -154,6 +152,19 @@ impl<'a, 'r> Runs<'a, 'r> {
         }
         Ok(bases.chunks)
     }
+}
+
+/// Returns the number in the previous version that the run goes on at with its chunk `at`: one that looks
+/// like it and is near, or a place further away that the next chunk confirms, as when parts changed places.
+fn followed(previous: &Previous<'_, '_>, names: &[Vec<BaseName>], at: usize) -> Option<u64> {
+    let place = previous.place();
+    let numbers =
+        |at: usize| names.get(at).into_iter().flatten().filter_map(|name| previous.number_of(*name));
+    let nearest = numbers(at).min_by_key(|number| number.abs_diff(place))?;
+    if nearest.abs_diff(place) <= NEAR_COUNT {
+        return Some(nearest);
+    }
+    numbers(at).find(|number| numbers(at + 1).any(|next| next.abs_diff(number + 1) <= 1))
 }
 
 /// Base chunks within the bound, each once.

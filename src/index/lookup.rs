@@ -94,6 +94,7 @@ impl StoredBlock {
     pub(super) fn location(&self, pack: &PackState) -> Result<BlockLocation, IndexError> {
         Ok(BlockLocation {
             pack: pack.id,
+            pack_bytes: pack.size_bytes,
             content: pack.content,
             offset: self.offset,
             stored_bytes: self.stored,
@@ -120,6 +121,7 @@ impl StoredBlock {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PackState {
     pub(super) id: PackId,
+    pub(super) size_bytes: u32,
     pub(super) content: Content,
     pub(super) is_pending: bool,
     /// An index object names it, or this handle wrote it: nobody else may rely on a pack that is only
@@ -132,18 +134,18 @@ pub(super) fn pack_state(connection: &Connection, pack: i64, handle: i64) -> Res
     let mut statement = connection.prepare_cached(
         "SELECT id, content, EXISTS(SELECT 1 FROM pending q WHERE q.id = p.id),
             EXISTS(SELECT 1 FROM index_packs x WHERE x.pack = p.pack)
-            OR EXISTS(SELECT 1 FROM owners o WHERE o.pack = p.pack AND o.handle = ?2)
+            OR EXISTS(SELECT 1 FROM owners o WHERE o.pack = p.pack AND o.handle = ?2), size
          FROM packs p WHERE pack = ?1",
     )?;
     let row = statement
         .query_row([pack, handle], |row| {
-            Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })
         .optional()?;
-    let Some((id, content, is_pending, is_visible)) = row else {
+    let Some((id, content, is_pending, is_visible, size_bytes)) = row else {
         return Err(IndexError::Inconsistent { what: "a block without pack" });
     };
-    Ok(PackState { id: PackId(id), content: content_of(content)?, is_pending, is_visible })
+    Ok(PackState { id: PackId(id), size_bytes, content: content_of(content)?, is_pending, is_visible })
 }
 
 /// Returns the content with this number.

@@ -25,6 +25,8 @@ pub struct PackRecord {
 pub struct BlockLocation {
     /// The pack that holds it.
     pub pack: PackId,
+    /// Stored size of that pack.
+    pub pack_bytes: u32,
     /// What the pack's chunks are.
     pub content: Content,
     /// Where it begins in the pack, in bytes.

@@ -4,6 +4,9 @@
 //! chunk that a block would lean on has reached [`CHAIN_MAX`], the block leans on what that chunk itself
 //! leaned on, or on something further down: how far is drawn, so that chains are short on average, no day
 //! pays for all at once, and nothing has to be remembered about the days.
+//!
+//! Blocks hold runs that stand together in their file, whatever chains their bases have: then what a block
+//! leans on stands together too, and reading a file in order decodes each block once.
 
 use std::collections::HashSet;
 
@@ -14,12 +17,13 @@ use crate::format::pack::{BaseName, Content};
 use crate::index::ChunkLocation;
 use crate::pack::BlockBase;
 
-/// Longest chain that a writer makes; readers follow this many.
-const CHAIN_MAX: u8 = BASE_DEPTH_MAX as u8;
+/// Longest chain that a writer makes: readers follow twice as many, but each link costs them time.
+const CHAIN_MAX: u8 = 4;
+const _: () = assert!((CHAIN_MAX as u64) < BASE_DEPTH_MAX);
 /// Text around the place where a chunk's own base is expected, since places shift within a block.
 const SLACK_BYTES: u64 = 12 << 10;
-/// A step further down is drawn with this chance, in 256ths: four fifths.
-const DESCEND_CHANCE: u8 = 205;
+/// A step further down is drawn with this chance, in 256ths: a half.
+const DESCEND_CHANCE: u8 = 128;
 
 /// A chunk of an earlier snapshot that something new may be coded against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,9 +203,10 @@ mod tests {
             let id = ChunkId(*blake3::hash(&seed.to_le_bytes()).as_bytes());
             counts[usize::from(depth_drawn(&id))] += 1;
         }
-        // A fifth stays at the deepest place, and about a fifth of the rest at each one above it.
-        assert!((3_500..4_500).contains(&counts[7]), "{counts:?}");
-        assert!((2_700..3_700).contains(&counts[6]), "{counts:?}");
-        assert!(counts[0] > 2_500, "{counts:?}");
+        // Half stays at the deepest place, half of the rest at the one above it, and so on.
+        for (count, share) in counts.iter().rev().zip([2, 4, 8, 8]) {
+            let expected = 20_000 / share;
+            assert!((expected * 9 / 10..expected * 11 / 10).contains(count), "{counts:?}");
+        }
     }
 }

@@ -22,6 +22,10 @@ use crate::pack::{PackError, open_block};
 
 /// Tree packs up to this size are fetched whole.
 const WHOLE_PACK_MAX_BYTES: u32 = 20 << 20;
+/// Stretch of a pack that is read at once where blocks stand in the order of their file.
+const EXTENT_BYTES: u32 = 1 << 20;
+/// Blocks from this size on are read alone.
+const EXTENT_BLOCK_MAX_BYTES: u32 = 256 << 10;
 /// How many chunks may share a base name before the reader gives up on it.
 const BASE_CANDIDATES_MAX: usize = 4;
 
@@ -206,6 +210,23 @@ impl<'r> ChunkReader<'r> {
         Ok(candidates)
     }
 
+    /// Returns a block's plaintext, decoded with the base that its names tell; chunks are not compared with
+    /// their ids.
+    ///
+    /// Fails as damaged where names are ambiguous: then only reading chunk by chunk tells which base fits.
+    pub fn block_plain(&self, location: &BlockLocation) -> Result<Arc<Vec<u8>>, Error> {
+        if let Some(block) = self.cache.block(&(location.pack, location.offset)) {
+            return Ok(block);
+        }
+        match self.bases_of(location, 0)?.as_slice() {
+            [base] => self.block(location, base, true),
+            _ => {
+                let object = ObjectKey::pack(&location.pack).to_string();
+                Err(Error::Damaged { object, reason: "bases of a block are ambiguous".to_owned() })
+            }
+        }
+    }
+
     /// Decodes a block; `keep` where its base is certain.
     fn block(&self, location: &BlockLocation, base: &[u8], keep: bool) -> Result<Arc<Vec<u8>>, Error> {
         let key = (location.pack, location.offset);
@@ -245,9 +266,48 @@ impl<'r> ChunkReader<'r> {
                 return Ok(pack.slice(start..end));
             }
         }
+        if self.cache.reads_ahead && location.stored_bytes <= EXTENT_BLOCK_MAX_BYTES {
+            return self.read_along(location);
+        }
         let offset = u64::from(location.offset);
         let stored = self.repository.backend.get_range(&key, offset, u64::from(location.stored_bytes));
         stored.map_err(|error| Error::of_pack(key.path(), error.into()))
+    }
+
+    /// Returns a block's stored bytes out of stretches of its pack, which are kept for the blocks beside it.
+    fn read_along(&self, location: &BlockLocation) -> Result<Bytes, Error> {
+        let end = location.offset.saturating_add(location.stored_bytes);
+        let first = location.offset / EXTENT_BYTES;
+        let mut stored = Vec::new();
+        for number in first..=end.saturating_sub(1) / EXTENT_BYTES {
+            let start = number * EXTENT_BYTES;
+            let extent = self.extent(location, number, start)?;
+            let from = location.offset.saturating_sub(start);
+            let to = (end - start).min(EXTENT_BYTES);
+            let range =
+                usize::try_from(from).unwrap_or(usize::MAX)..usize::try_from(to).unwrap_or(usize::MAX);
+            let Some(part) = extent.get(range.clone()) else {
+                let object = ObjectKey::pack(&location.pack).to_string();
+                return Err(Error::Damaged { object, reason: "block beyond the end of its pack".to_owned() });
+            };
+            if part.len() == usize::try_from(location.stored_bytes).unwrap_or(usize::MAX) {
+                return Ok(extent.slice(range));
+            }
+            stored.extend_from_slice(part);
+        }
+        Ok(Bytes::from(stored))
+    }
+
+    fn extent(&self, location: &BlockLocation, number: u32, start: u32) -> Result<Bytes, Error> {
+        if let Some(extent) = self.cache.extent(&(location.pack, number)) {
+            return Ok(extent);
+        }
+        let key = ObjectKey::pack(&location.pack);
+        let length = location.pack_bytes.saturating_sub(start).min(EXTENT_BYTES);
+        let extent = self.repository.backend.get_range(&key, u64::from(start), u64::from(length));
+        let extent = extent.map_err(|error| Error::of_pack(key.path(), error.into()))?;
+        self.cache.keep_extent((location.pack, number), &extent);
+        Ok(extent)
     }
 
     fn fetch_whole(&self, location: &BlockLocation) -> Result<Option<Bytes>, Error> {

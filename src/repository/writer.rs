@@ -142,7 +142,7 @@ impl ChunkWriter {
             repository,
             shared,
             open: OpenBlocks::default(),
-            cache: Arc::default(),
+            cache: Arc::new(ChunkCache::for_bases()),
             sampler,
             to_packer: Some(to_packer),
             packer: Some(packer),

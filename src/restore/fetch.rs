@@ -5,6 +5,9 @@
 //! ```
 //! What is in flight is bounded by bytes: an I/O thread waits for room before it asks, and the room is given
 //! back when the last block of its range is done.
+//!
+//! Blocks with bases come after the others, in the order of the files: what stands together in a file leans on
+//! the same older blocks, whatever snapshots those are of, so that each is decoded once while it is at hand.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +21,7 @@ use crate::base::{ChunkId, PackId};
 use crate::format::pack::Content;
 use crate::index::BlockLocation;
 use crate::pack::{PackError, open_block};
-use crate::repository::{ChunkReader, Error, Repository};
+use crate::repository::{ChunkCache, ChunkReader, Error, Repository};
 
 /// Stored bytes fetched and not decoded yet.
 const IN_FLIGHT_MAX_BYTES: u64 = 96 << 20;
@@ -105,7 +108,7 @@ struct Fetch<'a> {
 /// Damage goes to the sink; a store that does not answer, a stop, or an error of the sink ends it.
 pub(super) fn fetch(reader: &ChunkReader<'_>, ids: &[ChunkId], sink: &dyn Sink) -> Result<(), RestoreError> {
     let repository = reader.repository();
-    let blocks = locate(repository, ids, sink)?;
+    let (blocks, based) = locate(repository, ids, sink)?;
     let ranges = ranges_of(&blocks);
     let thread_count = REQUEST_COUNT_MAX.min(ranges.len());
     let fetch = Fetch {
@@ -128,19 +131,21 @@ pub(super) fn fetch(reader: &ChunkReader<'_>, ids: &[ChunkId], sink: &dyn Sink) 
             }
         });
     });
+    fetch.run_based(&based);
     match fetch.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(error) => Err(error),
         None => Ok(()),
     }
 }
 
-/// Finds the blocks that hold `ids`: packs in the order in which `ids` need them first, offsets ascending
+/// Finds the blocks that hold `ids`: those without bases, and those with, which stand in the order in which
+/// `ids` need them. Of the former, packs are in the order in which `ids` need them first, offsets ascending
 /// within.
 fn locate(
     repository: &Repository,
     ids: &[ChunkId],
     sink: &dyn Sink,
-) -> Result<Vec<WantedBlock>, RestoreError> {
+) -> Result<(Vec<WantedBlock>, Vec<WantedBlock>), RestoreError> {
     let mut blocks: Vec<WantedBlock> = Vec::new();
     let mut numbers: HashMap<(PackId, u32), usize> = HashMap::new();
     let mut pack_order: HashMap<PackId, usize> = HashMap::new();
@@ -163,11 +168,13 @@ fn locate(
             blocks[number].wants.push(want);
         }
     }
+    let is_based = |block: &mut WantedBlock| !block.location.bases.is_empty();
+    let based: Vec<WantedBlock> = blocks.extract_if(.., is_based).collect();
     blocks.sort_by_cached_key(|block| {
         let pack = block.location.pack;
         (pack_order.get(&pack).copied().unwrap_or(usize::MAX), block.location.offset)
     });
-    Ok(blocks)
+    Ok((blocks, based))
 }
 
 fn ranges_of(blocks: &[WantedBlock]) -> Vec<Range> {
@@ -228,6 +235,39 @@ impl<'a> Fetch<'a> {
         }
     }
 
+    /// Gives the chunks of blocks with bases, on all cores, neighbours at the same time.
+    fn run_based(&self, blocks: &[WantedBlock]) {
+        let cache = Arc::new(ChunkCache::for_bases());
+        let next = AtomicUsize::new(0);
+        rayon::in_place_scope(|decoders| {
+            for _ in 0..rayon::current_num_threads() {
+                decoders.spawn(|_| {
+                    let reader = ChunkReader::with_cache(self.repository, cache.clone());
+                    while !self.has_failed.load(Ordering::Relaxed) {
+                        let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                        let stopped = self.repository.check_stop().map_err(RestoreError::from);
+                        if let Err(error) = stopped.and_then(|()| self.decode_based(&reader, block)) {
+                            return self.fail(error);
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    fn decode_based(&self, reader: &ChunkReader<'_>, block: &WantedBlock) -> Result<(), RestoreError> {
+        let mut open: Vec<&Want> = block.wants.iter().collect();
+        let damage = match reader.block_plain(&block.location) {
+            Ok(plain) => self.give(&plain, &block.location, &mut open)?,
+            Err(error) if error.is_damage() => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        for want in open {
+            self.give_copy(block, want, damage.as_ref())?;
+        }
+        Ok(())
+    }
+
     fn fail(&self, error: RestoreError) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.has_failed.store(true, Ordering::Relaxed);
@@ -256,7 +296,7 @@ impl<'a> Fetch<'a> {
         Ok(())
     }
 
-    /// Decodes the block with each base that it may have, until all chunks are given.
+    /// Decodes a block and gives its chunks.
     fn give_whole(
         &self,
         block: &WantedBlock,
@@ -275,42 +315,40 @@ impl<'a> Fetch<'a> {
             }
         };
         let raw_bytes = usize::try_from(location.raw_bytes).unwrap_or(usize::MAX);
-        let keys = self.repository.keys();
+        let plain = open_block(self.repository.keys(), &stored, raw_bytes, &[]);
+        let plain = plain.map_err(|error| Error::of_pack(key.path(), error))?;
+        self.give(&plain, location, open)?.map_or(Ok(()), |damage| Err(damage.into()))
+    }
+
+    /// Gives the wanted chunks of a decoded block; those that are not what their ids name stay open, and the
+    /// last of them is returned as damage.
+    fn give(
+        &self,
+        plain: &[u8],
+        location: &BlockLocation,
+        open: &mut Vec<&Want>,
+    ) -> Result<Option<Error>, RestoreError> {
         let mut damage = None;
-        for base in self.reader.bases_of(location, 0)? {
-            let plain = match open_block(keys, &stored, raw_bytes, &base) {
-                Ok(plain) => plain,
-                Err(error) => {
-                    damage = Some(Error::of_pack(key.path(), error));
-                    continue;
+        let mut outcome = Ok(());
+        open.retain(|want| {
+            let start = usize::try_from(want.chunk_offset).unwrap_or(usize::MAX);
+            let end = start.saturating_add(usize::try_from(want.length_bytes).unwrap_or(usize::MAX));
+            let id = self.ids[want.wanted];
+            let chunk = plain.get(start..end);
+            match chunk.filter(|chunk| self.repository.keys().data_id(chunk) == id) {
+                Some(chunk) if outcome.is_ok() => {
+                    outcome = self.sink.chunk(want.wanted, chunk);
+                    false
                 }
-            };
-            let mut outcome = Ok(());
-            open.retain(|want| {
-                let start = usize::try_from(want.chunk_offset).unwrap_or(usize::MAX);
-                let end = start.saturating_add(usize::try_from(want.length_bytes).unwrap_or(usize::MAX));
-                let id = self.ids[want.wanted];
-                match plain.get(start..end).filter(|chunk| keys.data_id(chunk) == id) {
-                    Some(chunk) if outcome.is_ok() => {
-                        outcome = self.sink.chunk(want.wanted, chunk);
-                        false
-                    }
-                    Some(_) => true,
-                    None => {
-                        damage = Some(Error::of_pack(key.path(), PackError::ChunkMismatch { id }));
-                        true
-                    }
+                Some(_) => true,
+                None => {
+                    let object = ObjectKey::pack(&location.pack).to_string();
+                    damage = Some(Error::of_pack(object, PackError::ChunkMismatch { id }));
+                    true
                 }
-            });
-            outcome?;
-            if open.is_empty() {
-                return Ok(());
             }
-        }
-        match damage {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
-        }
+        });
+        outcome.map(|()| damage)
     }
 
     /// Looks for another copy of a chunk whose best copy is damaged.
@@ -322,7 +360,9 @@ impl<'a> Fetch<'a> {
     ) -> Result<(), RestoreError> {
         let id = self.ids[want.wanted];
         let copies = self.repository.index().locate_all(&id).map_err(Error::from)?;
-        if copies.iter().any(|copy| copy.block != block.location) {
+        // With a base, reading the chunk by itself also tries other chunks of the same short names.
+        let is_based = !block.location.bases.is_empty();
+        if is_based || copies.iter().any(|copy| copy.block != block.location) {
             match self.reader.read(Content::Data, &id) {
                 Ok(chunk) => return self.sink.chunk(want.wanted, &chunk),
                 Err(error) if error.is_damage() => return self.sink.missing(want.wanted, &error),

@@ -1,7 +1,7 @@
 //! Reading packs whole: every byte, every block, every chunk.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ use crate::crypto::KeyRing;
 use crate::format::pack::{Content, Directory, DirectoryBlock, DirectoryChunk};
 use crate::index::{BlockInfo, PackInfo};
 use crate::pack::{PackError, open_block, parse_pack, read_directory, verify_chunks};
-use crate::repository::{ChunkReader, Error, Repository, describe};
+use crate::repository::{ChunkCache, ChunkReader, Error, Repository, describe};
 
 /// Packs that are fetched or verified at once.
 const PACKS_IN_FLIGHT_MAX: usize = 4;
@@ -80,7 +80,7 @@ pub(super) fn read_packs(
     }
     let readers = Readers {
         repository,
-        reader: ChunkReader::new(repository),
+        reader: ChunkReader::with_cache(repository, Arc::new(ChunkCache::for_bases())),
         packs,
         copied: &known.copied,
         next: AtomicUsize::new(0),

@@ -7,9 +7,11 @@ use bytes::Bytes;
 
 use crate::base::PackId;
 
-/// Decoded blocks kept.
+/// Decoded blocks kept by a reader of trees and lists.
 const BLOCKS_MAX_BYTES: usize = 48 << 20;
-/// Sealed tree packs kept.
+/// Decoded blocks kept by a reader of blocks with bases, which lean on blocks of many snapshots at a time.
+const BASED_BLOCKS_MAX_BYTES: usize = 112 << 20;
+/// Sealed tree packs and extents kept.
 const PACKS_MAX_BYTES: usize = 48 << 20;
 
 /// A block by its pack and offset.
@@ -52,18 +54,17 @@ impl<K: std::hash::Hash + Eq + Clone, V: Clone> Cache<K, V> {
 pub struct ChunkCache {
     blocks: Mutex<Cache<BlockKey, Arc<Vec<u8>>>>,
     packs: Mutex<Cache<PackId, Bytes>>,
+    /// Stretches of packs, by pack and number.
+    extents: Mutex<Cache<(PackId, u32), Bytes>>,
+    /// Blocks are read along with what stands behind them in their pack.
+    pub(super) reads_ahead: bool,
     working: Mutex<HashSet<BlockKey>>,
     worked: Condvar,
 }
 
 impl Default for ChunkCache {
     fn default() -> Self {
-        Self {
-            blocks: Mutex::new(Cache::new(BLOCKS_MAX_BYTES)),
-            packs: Mutex::new(Cache::new(PACKS_MAX_BYTES)),
-            working: Mutex::default(),
-            worked: Condvar::new(),
-        }
+        Self::new(BLOCKS_MAX_BYTES, false)
     }
 }
 
@@ -81,6 +82,22 @@ impl Drop for Working<'_> {
 }
 
 impl ChunkCache {
+    fn new(blocks_max_bytes: usize, reads_ahead: bool) -> Self {
+        Self {
+            blocks: Mutex::new(Cache::new(blocks_max_bytes)),
+            packs: Mutex::new(Cache::new(PACKS_MAX_BYTES)),
+            extents: Mutex::new(Cache::new(PACKS_MAX_BYTES)),
+            reads_ahead,
+            working: Mutex::default(),
+            worked: Condvar::new(),
+        }
+    }
+
+    /// Returns a cache for reading many blocks with bases, roughly in the order of a file.
+    pub fn for_bases() -> Self {
+        Self::new(BASED_BLOCKS_MAX_BYTES, true)
+    }
+
     /// Returns a decoded block.
     pub(super) fn block(&self, key: &BlockKey) -> Option<Arc<Vec<u8>>> {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(key)
@@ -106,6 +123,17 @@ impl ChunkCache {
     pub(super) fn keep_block(&self, key: BlockKey, block: &Arc<Vec<u8>>) {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.put(key, block.clone(), block.len());
+    }
+
+    /// Returns a stretch of a pack.
+    pub(super) fn extent(&self, key: &(PackId, u32)) -> Option<Bytes> {
+        self.extents.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+    }
+
+    /// Keeps a stretch of a pack.
+    pub(super) fn keep_extent(&self, key: (PackId, u32), extent: &Bytes) {
+        let mut extents = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
+        extents.put(key, extent.clone(), extent.len());
     }
 
     /// Returns a whole pack.
