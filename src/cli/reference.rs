@@ -79,7 +79,10 @@ fn option_name(arg: &Arg) -> String {
     let long = arg.get_long().map(|long| format!("--{long}"));
     let mut name: String = [short, long].into_iter().flatten().collect::<Vec<_>>().join(", ");
     if matches!(arg.get_action(), ArgAction::Set | ArgAction::Append) {
-        name = format!("{name} {}", value_name(arg));
+        name = match arg.is_require_equals_set() {
+            true => format!("{name}[={}]", value_name(arg)),
+            false => format!("{name} {}", value_name(arg)),
+        };
     }
     name
 }

@@ -10,6 +10,9 @@
 //! compared in full. The random part of the database is therefore 16 bytes a chunk. It has three levels,
 //! since a row put into a large tree dirties a whole page: rows enter a small level and move on in sorted
 //! bulk.
+//!
+//! Beside that it remembers what helps to choose bases: features of chunks, and kin of files. Both may name
+//! what is gone, and a database that is made anew lacks them.
 
 mod chunks;
 mod contains;

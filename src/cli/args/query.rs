@@ -1,5 +1,7 @@
 //! `snap snapshots`, `ls`, `find`, `diff` and `stats`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::filter::FilterArgs;
@@ -110,12 +112,32 @@ pub struct DiffArgs {
     pub filter: FilterArgs,
 }
 
+const STATS_EXAMPLES: &str = "\
+Examples:
+  snap stats latest
+  snap stats --by-path=2 --host db1
+  snap stats --series /srv/dumps --job nightly";
+
 /// Show sizes of snapshots and of the repository.
 #[derive(Debug, Args)]
+#[command(after_long_help = STATS_EXAMPLES)]
 pub struct StatsArgs {
     /// Count these snapshots only (default: all)
     #[arg(value_name = "SNAP", value_parser = snapshot_ref)]
     pub snapshots: Vec<SnapshotRef>,
+    /// Show what each path takes, by its first DEPTH components (default: 1)
+    #[arg(
+        long,
+        value_name = "DEPTH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub by_path: Option<u32>,
+    /// Show what each snapshot of PATH added to those before it, in the order of their times
+    #[arg(long, value_name = "PATH", conflicts_with = "by_path")]
+    pub series: Option<PathBuf>,
     /// Which snapshots.
     #[command(flatten)]
     pub filter: FilterArgs,

@@ -45,6 +45,9 @@ fn every_option_parses_with_a_value_of_its_kind() {
          --newest 2026-01-31 --oldest 2026-01-01T00:00:00Z",
         "diff latest~1 latest --metadata",
         "stats latest --host h",
+        "stats --by-path",
+        "stats latest --by-path=2",
+        "stats --series /p --job j",
         "restore latest:/a --target t -i x --include x -e x --exclude x --iinclude x --iexclude x \
          --overwrite if-newer \
          --delete --verify --sparse --no-owner --path /a",
