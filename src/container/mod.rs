@@ -5,9 +5,11 @@
 
 mod element;
 mod layout;
+mod parts;
 
 pub use element::{Element, QuantKind};
 pub use layout::{ContainerKind, Layout, Tensor};
+pub use parts::{PART_COUNT_MAX, Part, PartScanner, Parts};
 
 /// Bytes that can be read at any offset.
 pub trait ReadAt {

@@ -17,7 +17,8 @@ mod stream;
 mod tag;
 mod walk;
 
-pub use class::{Class, recognise};
+pub use class::{Class, Kind, recognise, recognise_kind};
+pub(crate) use class::{is_tar, octal, postgres_header, sqlite_page_bytes};
 pub use command::{CommandSpec, StderrSink, spawn_command, spawn_command_with};
 pub use error::SourceError;
 pub use file::{FileState, OpenFile};
