@@ -9,6 +9,7 @@ mod lists;
 mod objects;
 mod open;
 mod standing;
+mod stored_file;
 mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -28,6 +29,7 @@ pub use lists::{ListReader, ListWriter};
 pub use objects::{LoadedSnapshots, seen_digest};
 pub use open::{Environment, IndexPlace, InitOptions, OpenSecret};
 pub use standing::Standing;
+pub use stored_file::StoredFile;
 pub(crate) use sync::parallel;
 pub use trees::{DirectoryWriter, TreeCursor, find_path, tree_chunk_ids};
 pub use writer::{ChunkWriter, WriterStats};
