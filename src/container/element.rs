@@ -73,6 +73,15 @@ impl QuantKind {
             Self::Iq4Xs => 136,
         }
     }
+
+    /// Returns how many weights one record holds.
+    pub fn record_weights(self) -> u32 {
+        match self {
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
+            Self::Iq4Nl | Self::Mxfp4 => 32,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Iq4Xs => 256,
+        }
+    }
 }
 
 impl Element {
@@ -86,5 +95,19 @@ impl Element {
             Self::Integer { width_bytes } => u32::from(width_bytes.max(1)),
             Self::Quant(kind) => kind.record_bytes(),
         }
+    }
+
+    /// Returns the bytes of a tensor with these dimensions. `None` when that is no number of 64 bits, and when
+    /// rows do not hold whole records.
+    pub fn length_bytes(self, shape: &[u64]) -> Option<u64> {
+        let weights = match self {
+            Self::Quant(kind) => u64::from(kind.record_weights()),
+            _ => 1,
+        };
+        // Rows are the last dimension: a record never spans two.
+        let (row, rows) = shape.split_last().map_or((1, &[][..]), |(row, rows)| (*row, rows));
+        let records = row.is_multiple_of(weights).then_some(row / weights)?;
+        let count = rows.iter().try_fold(records, |product, dimension| product.checked_mul(*dimension))?;
+        count.checked_mul(u64::from(self.width_bytes()))
     }
 }
