@@ -51,9 +51,4 @@ impl Fields {
         self.passed_bytes = 0;
         Some(std::mem::take(&mut self.kept))
     }
-
-    /// Returns how many bytes of the field were taken so far.
-    pub(super) fn passed_bytes(&self) -> u64 {
-        self.passed_bytes
-    }
 }

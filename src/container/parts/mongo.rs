@@ -1,5 +1,5 @@
-//! Archives of `mongodump`: a magic, a document about the dump, one about each collection, and then stretches of
-//! documents, each behind a document that names its collection. Four bytes of ones end each list.
+//! Archives of `mongodump`: a magic, a document about the dump, one about each collection, and then stretches
+//! of documents, each behind a document that names its collection. Four bytes of ones end each list.
 
 use super::Found;
 use super::fields::{Field, Fields};

@@ -1,7 +1,8 @@
 //! SQLite databases: the table or index that each page belongs to.
 //!
-//! A page names those below it and the first page of each value that does not fit, so that every page leads to
-//! the root of its tree; the roots' names are in the first tree.
+//! A page names those below it and the first page of each value that does not fit, so that every page leads
+//! to the root of its tree; the roots' names are in the first tree. Pages that were freed may still name
+//! others, so that an owner is a good guess and no more.
 
 use super::Found;
 use crate::source::sqlite_page_bytes;

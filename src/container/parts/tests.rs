@@ -1,8 +1,8 @@
 use super::*;
 use crate::base::{Entropy, clock::SeededEntropy};
 
-/// Written by PostgreSQL 15 (`pg_dump -Fp`, `--inserts`, `-Fc -Z0`, `-Fc`, `-Ft`), MariaDB 10.11, SQLite 3 and, in
-/// the documented format, by hand.
+/// Written by PostgreSQL 15 (`pg_dump -Fp`, `--inserts`, `-Fc -Z0`, `-Fc`, `-Ft`), MariaDB 10.11, SQLite 3; the
+/// archive of MongoDB in the documented format by hand.
 const SAMPLES: [(&str, &[u8]); 10] = [
     ("postgres.sql", include_bytes!("samples/postgres.sql")),
     ("postgres-inserts.sql", include_bytes!("samples/postgres-inserts.sql")),

@@ -37,8 +37,8 @@ const POSTGRES_MINOR_MAX: u8 = 63;
 /// Since this version the algorithm is named, before that the level.
 const POSTGRES_MINOR_WITH_ALGORITHM: u8 = 15;
 
-/// Reads the header of a PostgreSQL archive: magic, version (major, minor, revision), size of an integer, size
-/// of an offset, format, and then the compression. `None` when it is cut or not understood.
+/// Reads the header of a PostgreSQL archive: magic, version (major, minor, revision), size of an integer,
+/// size of an offset, format, and then the compression. `None` when it is cut or not understood.
 pub(crate) fn postgres_header(head: &[u8]) -> Option<PostgresHeader> {
     let rest = head.strip_prefix(POSTGRES_MAGIC)?;
     let [major, minor, _revision, integer_bytes, offset_bytes, format] = *rest.first_chunk()?;
