@@ -104,8 +104,8 @@ fn compare_inline(old: &[ChunkRef], new: &[ChunkRef]) -> ContentChange {
     }
 }
 
-/// Calls `found` for each chunk of a content, in order, with its offset and its ordinal; none when no pack holds
-/// it.
+/// Calls `found` for each chunk of a content, in order, with its offset and its ordinal; none when no pack
+/// holds it.
 fn visit_located(
     reader: &ChunkReader<'_>,
     (content, size_bytes): (&FileContent, u64),

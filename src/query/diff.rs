@@ -209,8 +209,8 @@ impl<'a, 'r> Diff<'a, 'r> {
         diff
     }
 
-    /// Also tells which parts of modified files differ. Where they cannot be read, the difference comes behind
-    /// an error that says so.
+    /// Also tells which parts of modified files differ. Where they cannot be read, the difference comes
+    /// after an error that says so.
     pub fn with_parts(mut self, choice: PartsChoice) -> Self {
         self.parts = choice;
         self

@@ -1,8 +1,8 @@
 //! Archives of `pg_dump`: a table of contents, and in the custom format the data behind it.
 //!
-//! An integer is a sign and its bytes, lowest first. A text is its length and its bytes, -1 for none. Data are
-//! blocks: a type, the number of their entry, then pieces, each with its length, the last one empty. Large
-//! objects are the same with a number before each, the last one zero.
+//! An integer is a sign and its bytes, lowest first. A text is its length and its bytes, -1 for none. Data
+//! are blocks: a type, the number of their entry, then pieces, each with its length, the last one empty.
+//! Large objects are the same with a number before each, the last one zero.
 
 use std::collections::HashMap;
 
@@ -132,10 +132,9 @@ impl PostgresScanner {
         let mut rest = bytes;
         let end = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         while self.state != State::Over {
-            let at = end.saturating_sub(u64::try_from(rest.len()).unwrap_or(0));
             let Some(value) = self.value(&mut rest) else { return true };
             let after = end.saturating_sub(u64::try_from(rest.len()).unwrap_or(0));
-            self.state = match self.next(value, (at, after), found) {
+            self.state = match self.next(value, after, found) {
                 Some(state) => state,
                 None => {
                     found.is_cut = true;
@@ -186,8 +185,8 @@ impl PostgresScanner {
         Some(Value::Text(Some(text)))
     }
 
-    /// Returns the state behind a value that lies between the two offsets; `None` when it makes no sense.
-    fn next(&mut self, value: Value, (at, after): (u64, u64), found: &mut Found) -> Option<State> {
+    /// Returns the state behind a value that ends before `after`; `None` when it makes no sense.
+    fn next(&mut self, value: Value, after: u64, found: &mut Found) -> Option<State> {
         Some(match (self.state, value) {
             (State::Header, _) => State::Time(1),
             (State::Time(TIME_FIELD_COUNT), _) => State::Origin(1),
@@ -221,7 +220,8 @@ impl PostgresScanner {
             (State::Piece(false), Value::Number(0)) => self.close(after, found),
             (State::Piece(is_object), Value::Number(length)) => {
                 let Ok(length) = u64::try_from(length) else {
-                    self.close(at, found);
+                    let length = u64::try_from(1 + self.integer_bytes).unwrap_or(0);
+                    self.close(after.saturating_sub(length), found);
                     return None;
                 };
                 self.text_bytes = Some(length);

@@ -181,16 +181,22 @@ impl SqlScanner {
 
     /// Reads values up to the end of the statement.
     fn read_values(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            match (self.quote, byte) {
-                (Some(quote), byte) if quote == *byte => self.quote = None,
-                (None, b'\'' | b'"' | b'`') => self.quote = Some(*byte),
+        let mut rest = bytes;
+        loop {
+            let found = match self.quote {
+                Some(quote) => rest.iter().position(|byte| *byte == quote),
+                None => rest.iter().position(|byte| matches!(byte, b'\'' | b'"' | b'`' | b';')),
+            };
+            let Some(at) = found else { return };
+            match (self.quote, rest[at]) {
+                (Some(_), _) => self.quote = None,
                 (None, b';') => {
                     self.mode = Mode::Rest;
                     return;
                 }
-                _ => {}
+                (None, quote) => self.quote = Some(quote),
             }
+            rest = &rest[at + 1..];
         }
     }
 

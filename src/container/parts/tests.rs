@@ -1,8 +1,8 @@
 use super::*;
 use crate::base::{Entropy, clock::SeededEntropy};
 
-/// Written by PostgreSQL 15 (`pg_dump -Fp`, `--inserts`, `-Fc -Z0`, `-Fc`, `-Ft`), MariaDB 10.11, SQLite 3; the
-/// archive of MongoDB in the documented format by hand.
+/// Written by PostgreSQL 15 (`pg_dump -Fp`, `--inserts`, `-Fc -Z0`, `-Fc`, `-Ft`), MariaDB 10.11, SQLite 3;
+/// the archive of MongoDB in the documented format by hand.
 const SAMPLES: [(&str, &[u8]); 10] = [
     ("postgres.sql", include_bytes!("samples/postgres.sql")),
     ("postgres-inserts.sql", include_bytes!("samples/postgres-inserts.sql")),
@@ -222,6 +222,30 @@ fn every_page_of_a_database_belongs_to_the_table_that_the_database_says() {
 }
 
 #[test]
+fn real_dumps_are_what_they_are() {
+    let kinds = SAMPLES.map(|(_, bytes)| scan(bytes).kind);
+    let expected = [
+        Kind::PostgresSql,
+        Kind::PostgresSql,
+        Kind::PostgresCustom,
+        Kind::PostgresCustom,
+        Kind::Tar,
+        Kind::MysqlSql,
+        Kind::MysqlSql,
+        Kind::Sqlite,
+        Kind::Sql,
+        Kind::MongoArchive,
+    ];
+    assert_eq!(kinds, expected);
+    // The table of contents of the directory format is the one in the tar.
+    let tar = sample("postgres.tar");
+    let contents = &named(tar)[0].1;
+    assert_eq!(recognise_kind(b"shop/toc.dat", contents, b""), Kind::PostgresToc);
+    let rows = named(tar).into_iter().find(|(name, _)| name == "public.item").unwrap().1;
+    assert_eq!(recognise_kind(b"shop/3357.dat", rows, b"").class(), crate::source::Class::Dump);
+}
+
+#[test]
 fn parts_do_not_depend_on_how_the_bytes_come() {
     for (name, bytes) in SAMPLES {
         let whole = scan(bytes);
@@ -309,4 +333,17 @@ fn names_of_any_length_are_kept_short() {
     assert_eq!(scan(dump.as_bytes()).parts.len(), 1);
     let dump = format!("BEGIN;\nCOPY a.b ({long}, {long}) TO stdout;\n1\t2\n");
     assert_eq!(scan(dump.as_bytes()).parts.len(), 0);
+}
+
+#[test]
+fn where_a_broken_archive_ends_does_not_depend_on_how_its_bytes_come() {
+    let mut bytes = archive(16, &[(7, true, "b")]);
+    // The sign of the length of the second piece.
+    let sign = bytes.len() - 16;
+    bytes[sign] = 1;
+    let whole = scan(&bytes);
+    assert_eq!((whole.parts[0].end, whole.is_cut), (sign as u64, true));
+    for step in 1..40 {
+        assert_eq!(scan_in(&bytes, step), whole, "in pieces of {step}");
+    }
 }
