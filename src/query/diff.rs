@@ -6,7 +6,7 @@ use super::QueryError;
 pub use super::content::ContentChange;
 use super::content::ContentComparer;
 use super::directory::{DirectoryCursor, OPEN_DIRECTORY_COUNT_MAX};
-use super::parts::{self, Version};
+use super::parts::{self, Allowance, Version};
 pub use super::parts::{PartChange, PartsChange, PartsChoice};
 use super::walk::{Place, require_depth, tree_of};
 use crate::base::ChunkId;
@@ -166,6 +166,7 @@ pub struct Diff<'a, 'r> {
     totals: DiffTotals,
     with_metadata: bool,
     parts: PartsChoice,
+    allowance: Allowance,
     start: Option<Pair<Node>>,
     is_over: bool,
 }
@@ -185,6 +186,7 @@ impl<'a, 'r> Diff<'a, 'r> {
             totals: DiffTotals::default(),
             with_metadata,
             parts: PartsChoice::Never,
+            allowance: Allowance::default(),
             start: None,
             is_over: false,
         };
@@ -312,7 +314,8 @@ impl<'a, 'r> Diff<'a, 'r> {
         new: &Node,
     ) -> Result<Option<PartsChange>, crate::repository::Error> {
         let (Some(old), Some(new)) = (version_of(old), version_of(new)) else { return Ok(None) };
-        parts::compare(&mut self.comparer, self.reader, self.parts, old, new)
+        let choice = (self.parts, &mut self.allowance);
+        parts::compare(&mut self.comparer, self.reader, choice, old, new)
     }
 
     fn judge_both(

@@ -12,6 +12,11 @@ use crate::source::{Class, Kind};
 
 /// Longest dump whose parts are looked for unless they are asked for: both versions are read whole.
 const AUTO_MAX_BYTES: u64 = 1 << 30;
+/// Shortest dump whose parts are looked for unless they are asked for: a tree may have many small texts that
+/// changed, and each costs a request.
+const AUTO_MIN_BYTES: u64 = 64 << 10;
+/// Bytes that one comparison reads unless parts are asked for.
+const AUTO_TOTAL_BYTES: u64 = 8 << 30;
 /// Changed bytes of one part up to which they are compared themselves: chunks reach over the ends of parts.
 const COMPARED_MAX_BYTES: u64 = 1 << 20;
 /// Pieces of chunks that are remembered for that; parts beyond count as changed.
@@ -20,7 +25,7 @@ const PIECE_COUNT_MAX: usize = 1 << 16;
 /// When the parts of modified files are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PartsChoice {
-    /// Where it costs little: tensors always, dumps up to 1 GiB.
+    /// Where it costs little: tensors always, dumps from 64 KiB to 1 GiB, until 8 GiB were read.
     Auto,
     /// In every dump and container, however long.
     Always,
@@ -97,21 +102,32 @@ struct Side {
     parts: Vec<(Part, usize)>,
 }
 
+/// Bytes that a comparison may still read by itself.
+#[derive(Debug)]
+pub(super) struct Allowance(u64);
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self(AUTO_TOTAL_BYTES)
+    }
+}
+
 /// Compares two versions; `None` when nothing is known of their parts, or the choice leaves them out.
 pub(super) fn compare(
     comparer: &mut ContentComparer<'_, '_>,
     reader: &ChunkReader<'_>,
-    choice: PartsChoice,
+    (choice, allowance): (PartsChoice, &mut Allowance),
     old: Version<'_>,
     new: Version<'_>,
 ) -> Result<Option<PartsChange>, Error> {
     let is = |class: Class| old.class == class.number() && new.class == class.number();
-    let is_short = old.size_bytes.max(new.size_bytes) <= AUTO_MAX_BYTES;
+    let longest_bytes = old.size_bytes.max(new.size_bytes);
+    let is_cheap = (AUTO_MIN_BYTES..=AUTO_MAX_BYTES.min(allowance.0)).contains(&longest_bytes);
     let (old_parts, new_parts) = match choice {
         PartsChoice::Never => return Ok(None),
         _ if is(Class::Tensors) => (tensors_of(reader, old)?, tensors_of(reader, new)?),
-        PartsChoice::Auto if !is_short => return Ok(None),
-        _ if is(Class::Dump) => (Some(scan(reader, old)?), Some(scan(reader, new)?)),
+        PartsChoice::Auto if !is_cheap => return Ok(None),
+        _ if is(Class::Dump) => (Some(scan(reader, old, allowance)?), Some(scan(reader, new, allowance)?)),
         _ => return Ok(None),
     };
     let (Some(old_parts), Some(new_parts)) = (old_parts, new_parts) else { return Ok(None) };
@@ -132,7 +148,7 @@ pub(super) fn compare(
 }
 
 /// Finds the parts of a dump by reading it up to where nothing more is to be found.
-fn scan(reader: &ChunkReader<'_>, version: Version<'_>) -> Result<Parts, Error> {
+fn scan(reader: &ChunkReader<'_>, version: Version<'_>, allowance: &mut Allowance) -> Result<Parts, Error> {
     let mut list = ListReader::new(reader, version.content, version.size_bytes)?;
     let mut scanner = PartScanner::new();
     let mut offset = 0;
@@ -142,6 +158,7 @@ fn scan(reader: &ChunkReader<'_>, version: Version<'_>) -> Result<Parts, Error> 
         reader.repository().check_stop()?;
         scanner.feed(offset, &reader.read(Content::Data, &chunk.id)?);
         offset += u64::from(chunk.length_bytes);
+        allowance.0 = allowance.0.saturating_sub(u64::from(chunk.length_bytes));
     }
     Ok(scanner.finish())
 }

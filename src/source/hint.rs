@@ -220,7 +220,10 @@ mod tests {
             assert!(dump.advice(b"d", None).contains(option));
         }
         let advice = CompressedDump::PostgresCustom.advice(b"shop\n.dump", Some(3 << 30));
-        assert!(advice.starts_with("shop\\u{a}.dump: ") && advice.contains("up to 3.0 GiB of it"), "{advice}");
+        assert!(
+            advice.starts_with("shop\\u{a}.dump: ") && advice.contains("up to 3.0 GiB of it"),
+            "{advice}"
+        );
     }
 
     #[test]

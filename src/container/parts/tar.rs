@@ -10,6 +10,8 @@ const RECORD_BYTES: usize = 512;
 const EXTENDED_MAX_BYTES: usize = Field::BYTES_MAX;
 /// The member that names the others in an archive of `pg_dump`.
 const CONTENTS: &[u8] = b"toc.dat";
+/// More than its header has.
+const CONTENTS_HEAD_BYTES: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
@@ -33,6 +35,8 @@ pub(super) struct TarScanner {
     next_name: Option<Vec<u8>>,
     next_bytes: Option<u64>,
     has_members: bool,
+    /// First bytes of the table of contents, until its header is whole.
+    contents_head: Vec<u8>,
     contents: Option<PostgresScanner>,
 }
 
@@ -70,17 +74,17 @@ impl TarScanner {
 
     fn read_contents(&mut self, bytes: &[u8]) {
         let mut none = Found::default();
-        match &mut self.contents {
-            Some(contents) => {
-                contents.feed(0, bytes, &mut none);
+        let missing = CONTENTS_HEAD_BYTES - self.contents_head.len();
+        let (head, rest) = bytes.split_at(bytes.len().min(missing));
+        self.contents_head.extend_from_slice(head);
+        if missing > 0 && head.len() == missing {
+            self.contents = PostgresScanner::new(&self.contents_head);
+            if let Some(contents) = &mut self.contents {
+                contents.feed(0, &self.contents_head, &mut none);
             }
-            // Its header lies in the first bytes, which come together unless the pieces are tiny.
-            empty => {
-                *empty = PostgresScanner::new(bytes);
-                if let Some(contents) = empty {
-                    contents.feed(0, bytes, &mut none);
-                }
-            }
+        }
+        if let Some(contents) = &mut self.contents {
+            contents.feed(0, rest, &mut none);
         }
     }
 

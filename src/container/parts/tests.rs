@@ -175,6 +175,26 @@ fn members_of_a_tar_of_pg_dump_are_named_by_its_contents() {
 }
 
 #[test]
+fn contents_of_a_tar_are_read_wherever_they_begin() {
+    let whole = sample("postgres.tar");
+    // An extended header before them, of every length of records.
+    for records in 1..=8 {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        let mut header = ::tar::Header::new_ustar();
+        header.set_entry_type(::tar::EntryType::XGlobalHeader);
+        header.set_size(records * 512);
+        builder.append_data(&mut header, "global", &vec![b' '; records as usize * 512][..]).unwrap();
+        let mut bytes = builder.into_inner().unwrap();
+        bytes.truncate(bytes.len() - 1_024);
+        bytes.extend(whole);
+        for step in [1, 37, 512, 1 << 16] {
+            let parts = scan_in(&bytes, step).parts;
+            assert!(parts.iter().any(|part| part.name == b"public.item"), "{records} records, step {step}");
+        }
+    }
+}
+
+#[test]
 fn members_of_a_tar_have_their_whole_names() {
     let mut builder = ::tar::Builder::new(Vec::new());
     let long = format!("folder/{}", "n".repeat(180));

@@ -281,6 +281,11 @@ fn tables_that_come_and_go_are_named_and_so_is_the_schema() {
     assert_eq!(parts.changed[1].size_bytes[1], None);
     assert_eq!(parts.same_count, 1);
     assert_eq!(parts_between("shop.sql", &old, &new, PartsChoice::Never), None);
+    // A short text is not worth a request by itself.
+    let (old, new) = (sql(&[("a.short", rows(1, 9))]), sql(&[("a.short", rows(2, 9))]));
+    assert_eq!(parts_between("shop.sql", &old, &new, PartsChoice::Auto), None);
+    let parts = parts_between("shop.sql", &old, &new, PartsChoice::Always).unwrap();
+    assert_eq!(names_of(&parts), ["a.short"]);
     assert_eq!(parts_between("shop.sql", b"a,b\n1,2\n", b"a,b\n1,3\n", PartsChoice::Always), None);
 }
 
