@@ -1,5 +1,5 @@
-//! One bench for each stage of a backup, on bytes made from a seed: cut, name, code, decode, seal, open,
-//! pack.
+//! One bench for each stage of a backup, on bytes made from a seed: cut, sample, name, code, decode, seal,
+//! open, pack.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -7,11 +7,13 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use snap::base::RepositoryId;
 use snap::base::clock::SeededEntropy;
+use snap::chunker::features::Sampler;
 use snap::chunker::{Chunker, Parameters};
-use snap::codec::{self, BaseUse, Coding, PartCoder};
+use snap::codec::{self, Base, BaseUse, Coding, Hint, PartCoder};
+use snap::container::{Element, QuantKind};
 use snap::crypto::{KeyRing, MasterKey};
 use snap::format::pack::{Content, DirectoryChunk};
-use snap::pack::{PackWriter, Sealing, open_block, seal_block, verify_chunks};
+use snap::pack::{PackWriter, open_block, seal_block, verify_chunks};
 
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -70,6 +72,16 @@ fn cut_and_name(c: &mut Criterion) {
         group.bench_function(name, |b| b.iter(|| black_box(chunker.cut_all(&data))));
     }
     group.finish();
+    let rows = text(16 << 20);
+    let sampler = Sampler::new(keys.gear()).unwrap();
+    let mut group = c.benchmark_group("sample");
+    for length in [16 << 10, 64 << 10] {
+        group.throughput(Throughput::Bytes(u64::try_from(rows.len()).unwrap()));
+        group.bench_function(format!("{} KiB", length >> 10), |b| {
+            b.iter(|| rows.chunks(length).map(|chunk| sampler.samples(chunk).len()).sum::<usize>());
+        });
+    }
+    group.finish();
     let mut group = c.benchmark_group("name");
     for length in [16 << 10, 128 << 10] {
         group.throughput(Throughput::Bytes(u64::try_from(length).unwrap()));
@@ -90,17 +102,68 @@ fn code(c: &mut Criterion) {
         ("noise zstd", noise(BLOCK_BYTES), zstd),
     ];
     for (name, raw, coding) in cases {
-        let coded = codec::encode(&raw, coding, BaseUse::None, &[]).unwrap();
+        let coded = codec::encode(&raw, coding, Base::NONE).unwrap();
         println!("{name}: stored {:.4} of the plaintext", coded.len() as f64 / raw.len() as f64);
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Bytes(u64::try_from(raw.len()).unwrap()));
         group.bench_function("encode", |b| {
-            b.iter(|| black_box(codec::encode(&raw, coding, BaseUse::None, &[]).unwrap()));
+            b.iter(|| black_box(codec::encode(&raw, coding, Base::NONE).unwrap()));
         });
         group.bench_function("decode", |b| {
             b.iter(|| black_box(codec::decode(&coded, raw.len(), &[]).unwrap()));
         });
-        group.bench_function("choose", |b| b.iter(|| black_box(codec::choose(&raw, true))));
+        group.bench_function("choose", |b| b.iter(|| black_box(codec::choose(&raw, Hint::Unknown))));
+        group.finish();
+    }
+}
+
+/// Transforms and bases, as `choose` and `choose_xor` pick them; "encode and check" is what a writer pays.
+fn transforms(c: &mut Criterion) {
+    let narrow = weights(BLOCK_BYTES);
+    let wide: Vec<u8> = narrow.chunks(2).zip(noise(BLOCK_BYTES).chunks(2)).take(BLOCK_BYTES / 4).fold(
+        Vec::with_capacity(BLOCK_BYTES),
+        |mut all, (high, low)| {
+            all.extend_from_slice(low);
+            all.extend_from_slice(high);
+            all
+        },
+    );
+    let changed = |one_in: usize| {
+        let mut next = narrow.clone();
+        next.chunks_mut(2).step_by(one_in).for_each(|element| element[0] ^= 0x15);
+        next
+    };
+    let quants: Vec<u8> =
+        noise(BLOCK_BYTES).chunks_exact(34).flat_map(|record| record.iter().map(|b| b / 2)).collect();
+    let elements = Hint::Elements;
+    let cases = [
+        ("bf16", &narrow, None, elements(Element::Bf16)),
+        ("fp32", &wide, None, elements(Element::F32)),
+        ("bf16 xor", &changed(2), Some(&narrow), elements(Element::Bf16)),
+        ("bf16 sparse xor", &changed(100), Some(&narrow), elements(Element::Bf16)),
+        ("Q8_0", &quants, None, elements(Element::Quant(QuantKind::Q8_0))),
+    ];
+    for (name, raw, before, hint) in cases {
+        let of_base = before.and_then(|bytes| Some((bytes, codec::choose_xor(raw, bytes, 0, hint)?)));
+        let (coding, base) = match of_base {
+            Some((bytes, coding)) => (coding, Base { use_: BaseUse::Xor, bytes, skip: 0 }),
+            None => (codec::choose(raw, hint), Base::NONE),
+        };
+        let coded = codec::encode(raw, coding, base).unwrap();
+        println!("{name}: {coding:?}, stored {:.4} of the plaintext", coded.len() as f64 / raw.len() as f64);
+        let mut group = c.benchmark_group(format!("transform {name}"));
+        group.throughput(Throughput::Bytes(u64::try_from(raw.len()).unwrap()));
+        group.bench_function("encode", |b| b.iter(|| black_box(codec::encode(raw, coding, base).unwrap())));
+        group.bench_function("encode and check", |b| {
+            b.iter(|| {
+                let coded = codec::encode(raw, coding, base).unwrap();
+                assert!(codec::decode(&coded, raw.len(), base.bytes).unwrap() == *raw);
+            });
+        });
+        group.bench_function("decode", |b| {
+            b.iter(|| black_box(codec::decode(&coded, raw.len(), base.bytes).unwrap()));
+        });
+        group.bench_function("choose", |b| b.iter(|| black_box(codec::choose(raw, hint))));
         group.finish();
     }
 }
@@ -126,11 +189,11 @@ fn blocks_and_packs(c: &mut Criterion) {
             length_bytes: u32::try_from(data.len()).unwrap(),
         })
         .collect();
-    let block = seal_block(&keys, Content::Data, &raw, chunks.clone(), Sealing::Sampled).unwrap();
+    let block = seal_block(&keys, Content::Data, &raw, chunks.clone(), Hint::Unknown).unwrap();
     let mut group = c.benchmark_group("block");
     group.throughput(Throughput::Bytes(u64::try_from(raw.len()).unwrap()));
     group.bench_function("code, seal and check", |b| {
-        b.iter(|| seal_block(&keys, Content::Data, &raw, chunks.clone(), Sealing::Sampled).unwrap());
+        b.iter(|| seal_block(&keys, Content::Data, &raw, chunks.clone(), Hint::Unknown).unwrap());
     });
     group.bench_function("open, decode and check", |b| {
         b.iter(|| {
@@ -148,5 +211,5 @@ fn blocks_and_packs(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, cut_and_name, code, seal, blocks_and_packs);
+criterion_group!(benches, cut_and_name, code, transforms, seal, blocks_and_packs);
 criterion_main!(benches);

@@ -10,7 +10,7 @@
 //! | [`container`] | what lies inside a file: tensors of model containers, tables of dumps |
 //! | [`chunker`] | plaintext to chunks: gear table and cut points |
 //! | [`mod@format`] | the bytes of every object, encode and decode only (`format-spec/`) |
-//! | [`crypto`] | subkeys, sealing, key derivation |
+//! | [`crypto`] | subkeys, hint, key derivation |
 //! | [`codec`] | a block's transform and coder, with and without base |
 //! | [`backend`] | where objects go: directory, S3, and wrappers |
 //! | [`pack`] | blocks into packs and back |

@@ -1,7 +1,6 @@
-"""Chapters 4 and 6: where chunks end, and how blocks are decoded."""
+"""Chapter 4: where chunks end."""
 
-from snapbase import LIMITS, Cursor, check
-from snapcrypto import unzstd
+from snapbase import LIMITS, check
 
 # 4.2: masks for 2^6 to 2^24
 MASKS = [0] * 6 + [int(word, 16) for word in (
@@ -61,73 +60,3 @@ class Chunker:
             lengths.append(length)
             at += length
         return lengths
-
-
-# Chapter 6
-
-BASE_NONE, BASE_PREFIX, BASE_XOR = 0, 1, 2
-
-
-def decode_part(coder, coded, length, prefix):
-    if length == 0:
-        check(coder == 0 and not coded, "coder", "an empty part is coder 0, length 0")
-        return b""
-    check(coder in (0, 1, 2), "number", f"coder {coder}")
-    check(prefix is None or coder == 1, "coder", "prefix goes with zstd")
-    if coder == 0:
-        check(len(coded) == length, "mismatch", "raw part")
-        return coded
-    if coder == 2:
-        check(len(coded) == 1, "mismatch", "constant part")
-        return coded * length
-    return unzstd(coded, length, prefix, sized=True)
-
-
-def decode_block(coded, raw_length, base=b""):
-    """The concatenated chunks of one coded block. `raw_length`: the sum of the directory's chunk
-    lengths; `base`: the concatenated base chunks, empty when the directory names none."""
-    check(len(base) <= LIMITS["BASE_MAX_BYTES"], "limit", "base")
-    limit = LIMITS["BLOCK_BASED_RAW_MAX_BYTES" if base else "BLOCK_RAW_MAX_BYTES"]
-    check(raw_length <= limit, "limit", "raw length")
-    check(raw_length >= 1, "value", "an empty block")
-    cursor = Cursor(coded)
-    transform = cursor.number((0, 1), "transform")
-    width, rotate, lead = cursor.u8(), cursor.u8(), cursor.u8()
-    use = cursor.number((0, 1, 2), "base use")
-    check(cursor.take(3) == bytes(3), "reserved")
-    check(cursor.u32() == raw_length, "mismatch", "raw length")
-    check(width in ((1,), (2, 4, 8))[transform], "number", f"width {width}")
-    check(rotate < 8 * width if transform else rotate == 0, "number", f"rotate {rotate}")
-    check(lead < width and lead <= raw_length, "number", f"lead {lead}")
-    check((use == BASE_NONE) == (not base), "base", "base use and base list disagree")
-    check(use != BASE_PREFIX or transform == 0, "base", "prefix goes with identity")
-
-    elements = (raw_length - lead) // width
-    sizes = [raw_length] if transform == 0 else [elements] * width + [raw_length - elements * width]
-    table = [(cursor.u8(), cursor.u32()) for _ in sizes]
-    prefix = base if use == BASE_PREFIX else None
-    parts = [decode_part(coder, cursor.take(size), part_length, prefix)
-             for (coder, size), part_length in zip(table, sizes)]
-    cursor.end()
-    raw = parts[0] if transform == 0 else join_planes(parts, width, rotate, lead)
-    return xor_base(raw, base) if use == BASE_XOR else raw
-
-
-def join_planes(parts, width, rotate, lead):
-    """The inverse of the transform *planes*."""
-    rotated = bytearray(width * len(parts[0]))
-    for k in range(width):
-        rotated[k::width] = parts[k]
-    bits = 8 * width
-    if rotate:
-        for at in range(0, len(rotated), width):
-            e = int.from_bytes(rotated[at : at + width], "little")
-            e = (e >> rotate | e << (bits - rotate)) & ((1 << bits) - 1)
-            rotated[at : at + width] = e.to_bytes(width, "little")
-    return parts[width][:lead] + bytes(rotated) + parts[width][lead:]
-
-
-def xor_base(raw, base):
-    n = min(len(raw), len(base))
-    mixed = int.from_bytes(raw[:n], "little") ^ int.from_bytes(base[:n], "little")
-    return mixed.to_bytes(n, "little") + raw[n:]

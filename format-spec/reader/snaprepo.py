@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import snapformat as fmt
 from snapbase import LIMITS, Cursor, FormatError, check
-from snapcodec import decode_block
+from snapblocks import decode_block
 from snapcrypto import Keys, magic, object_id, open_key_file, open_object, parse_secret
 
 DATA, TREE = 0, 1

@@ -17,7 +17,9 @@ import snapcrypto as crypto
 import snapformat as fmt
 import snapread
 from snapbase import LIMITS, Cursor, FormatError
-from snapcodec import Chunker, decode_block, xor_base
+from snapblocks import accumulate, decode_block, xor_base
+from snapcodec import Chunker
+from snaprecords import LAYOUTS, unpack_record
 from snaprepo import Repository
 
 R, MK = bytes(range(16)), bytes(range(100, 132))
@@ -287,6 +289,35 @@ class Pieces(unittest.TestCase):
                             coded = code_block(raw, 1, width, rotate, lead, use, base, coder)
                             self.assertEqual(decode_block(coded, length, base if use else b""), raw)
             self.assertEqual(decode_block(code_block(raw, use=1, base=base), length, base), raw)
+
+    def test_records_are_their_fields(self):
+        rng = random.Random(5)
+        for number, layout in LAYOUTS.items():
+            raw = rng.randbytes(layout.length * 4 + 9)
+            records = [raw[7 + layout.length * at :][: layout.length] for at in range(4)]
+            fields = zip(*(unpack_record(layout, record) for record in records))
+            parts = [b"".join(field) for field in fields] + [raw[:7] + raw[-2:]]
+            table = b"".join(struct.pack("<BI", 0, len(part)) for part in parts)
+            head = struct.pack("<5B3xI", 2, number, 0, 7, 0, len(raw))
+            self.assertEqual(decode_block(head + table + b"".join(parts), len(raw)), raw)
+
+    def test_differences_add_up(self):
+        values = (3, 2, 4, 1, 0xFFFFFFFF, 0x80000000, 0x7FFFFFFF)
+        marks = (6, 1, 4, 5, 3, 0xFFFFFFFD, 1)
+        body = b"".join(struct.pack("<I", mark) for mark in marks)
+        self.assertEqual(accumulate(body, 4), b"".join(struct.pack("<I", value) for value in values))
+
+    def test_sparse_elements_stand_where_the_gaps_put_them(self):
+        raw = bytearray(1 + 2 * 800)
+        raw[0], raw[1 + 2 * 5], raw[2 + 2 * 800 - 2] = 9, 1, 7
+        parts = [struct.pack("<I", 4) + raw[:1], bytes([5, 241, 240, 73]), b"\1\0", b"\0\7"]
+        table = b"".join(struct.pack("<BI", 0, len(part)) for part in parts)
+        head = struct.pack("<5B3xI", 3, 2, 0, 1, 0, len(raw))
+        self.assertEqual(decode_block(head + table + b"".join(parts), len(raw)), bytes(raw))
+        base = bytes(range(256))
+        head = struct.pack("<5B3BI", 3, 2, 0, 1, 2, 100, 0, 0, len(raw))
+        mixed = xor_base(bytes(raw), base[100:])
+        self.assertEqual(decode_block(head + table + b"".join(parts), len(raw), base), mixed)
 
     def test_frames_refuse_what_is_not_canonical(self):
         plain = b"frame " * 50

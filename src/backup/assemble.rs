@@ -3,33 +3,56 @@
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
 
-use super::pieces::{Piece, sealing_of};
+use super::kin::{self, KinKey};
+use super::likeness::Likeness;
+use super::pieces::Piece;
+use super::previous::Previous;
+use super::runs::Runs;
 use super::states::StateLog;
-use super::steps::{SmallFile, Step, node_of};
+use super::steps::{Older, SmallFile, Step, node_of};
+use super::tensors::Tensors;
 use crate::base::ChunkId;
+use crate::container::Layout;
 use crate::format::node::{ChunkRef, FileContent, Node, NodeKind};
 use crate::format::snapshot::Totals;
-use crate::pack::Sealing;
-use crate::repository::{ChunkWriter, DirectoryWriter, Error, ListWriter};
+use crate::repository::{ChunkReader, ChunkWriter, DirectoryWriter, Error, ListWriter};
 use crate::source::{Class, EntryKind, Metadata, SourceError};
 
 /// Hard-link groups whose content is remembered.
 const LINKS_MAX: usize = 200_000;
 
 /// A file whose chunks are arriving.
-struct OpenFile {
+struct OpenFile<'a, 'r> {
     name: Vec<u8>,
     path: Vec<u8>,
     metadata: Metadata,
     class: Class,
+    content: NewContent<'a, 'r>,
+}
+
+/// The chunks of one file or stream as they arrive: those that are new, and the list of all.
+pub(super) struct NewContent<'a, 'r> {
     list: ListWriter,
+    runs: Runs<'a, 'r>,
+    tensors: Tensors<'a, 'r>,
+    kin: Option<KinKey>,
+}
+
+/// A content that was stored whole.
+pub(super) struct Ended {
+    pub(super) content: FileContent,
+    pub(super) size_bytes: u64,
+    /// What it is remembered by.
+    pub(super) kin: Option<KinKey>,
 }
 
 /// Builds the trees of one snapshot.
-pub(super) struct Assembler {
+pub(super) struct Assembler<'a, 'r> {
+    reader: &'a ChunkReader<'r>,
+    likeness: Likeness,
     writer: ChunkWriter,
     directories: Vec<(Vec<u8>, Option<Metadata>, DirectoryWriter)>,
-    file: Option<OpenFile>,
+    file: Option<OpenFile<'a, 'r>>,
     links: HashMap<(u64, u64), (FileContent, u8, u64)>,
     states: StateLog,
     totals: Totals,
@@ -43,17 +66,23 @@ pub(super) struct Assembled {
     pub(super) states: StateLog,
 }
 
-impl Assembler {
-    /// Begins an empty root.
-    pub(super) fn new(writer: ChunkWriter, states: StateLog) -> Self {
-        Self {
+impl<'a, 'r> Assembler<'a, 'r> {
+    /// Begins an empty root; `reader` is for what earlier snapshots have.
+    pub(super) fn new(
+        reader: &'a ChunkReader<'r>,
+        writer: ChunkWriter,
+        states: StateLog,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            reader,
+            likeness: Likeness::new(writer.repository())?,
             writer,
             directories: vec![(Vec::new(), None, DirectoryWriter::new())],
             file: None,
             links: HashMap::new(),
             states,
             totals: Totals::default(),
-        }
+        })
     }
 
     /// Takes all steps.
@@ -88,11 +117,6 @@ impl Assembler {
         self.directories.push((name, metadata, DirectoryWriter::new()));
     }
 
-    /// Returns the writer, for what does not come as steps.
-    pub(super) fn writer(&mut self) -> &mut ChunkWriter {
-        &mut self.writer
-    }
-
     /// Counts a stream that was read whole.
     pub(super) fn count_stream(&mut self, size_bytes: u64) {
         self.totals.files += 1;
@@ -122,17 +146,19 @@ impl Assembler {
                 self.file_node(name, &metadata, metadata.size_bytes, class, content, None).map(|_| ())
             }
             Step::Linked { name, path, metadata } => self.linked(name, &path, &metadata),
-            Step::Small { name, path, metadata, later } => {
+            Step::Small { name, path, metadata, older, later } => {
                 self.writer.repository().progress().current(&path);
                 match later.recv() {
-                    Ok(Ok(file)) => self.small(name, path, &metadata, file),
+                    Ok(Ok(file)) => self.small(name, path, &metadata, older, file),
                     Ok(Err(error)) => self.unread(&error),
                     Err(_) => Err(Error::Internal { what: "reading a file ended early" }),
                 }
             }
-            Step::Begin { name, path, metadata, class } => {
+            Step::Begin { name, path, metadata, older, class, layout } => {
                 self.writer.repository().progress().current(&path);
-                self.file = Some(OpenFile { name, path, metadata, class, list: ListWriter::new() });
+                let size_bytes = metadata.size_bytes;
+                let content = self.begin_content(class, &path, layout.as_ref(), size_bytes, older)?;
+                self.file = Some(OpenFile { name, path, metadata, class, content });
                 Ok(())
             }
             Step::Pieces(later) => {
@@ -214,11 +240,13 @@ impl Assembler {
         name: Vec<u8>,
         path: Vec<u8>,
         metadata: &Metadata,
+        older: Option<Older>,
         file: SmallFile,
     ) -> Result<(), Error> {
-        let mut list = ListWriter::new();
-        self.store(&file.pieces, sealing_of(file.class), &mut list)?;
-        let content = list.finish(&mut self.writer)?;
+        let mut content =
+            self.begin_content(file.class, &path, file.layout.as_ref(), file.size_bytes, older)?;
+        self.store(&file.pieces, &mut content)?;
+        let Ended { content, kin, .. } = self.end_content(content)?;
         self.totals.read_bytes += file.size_bytes;
         self.writer.repository().progress().advance(1, file.size_bytes);
         if let Some(change) = file.changed {
@@ -226,21 +254,21 @@ impl Assembler {
         }
         let class = file.class.number();
         let node = self.file_node(name, metadata, file.size_bytes, class, content, file.changed)?;
+        self.remember(kin.as_ref(), &node)?;
         self.states.record(self.writer.repository(), path, metadata, &node)
     }
 
     fn pieces(&mut self, pieces: Vec<Piece>) -> Result<(), Error> {
         let mut file = self.file.take().ok_or(Error::Internal { what: "chunks without a file" })?;
         let bytes = u64::try_from(pieces.iter().map(|piece| piece.data.len()).sum::<usize>());
-        self.store(&pieces, sealing_of(file.class), &mut file.list)?;
+        self.store(&pieces, &mut file.content)?;
         self.writer.repository().progress().advance(0, bytes.unwrap_or(u64::MAX));
         self.file = Some(file);
         Ok(())
     }
 
-    fn end_file(&mut self, file: OpenFile, changed: Option<&'static str>) -> Result<(), Error> {
-        let size_bytes = file.list.content_bytes();
-        let content = file.list.finish(&mut self.writer)?;
+    fn end_file(&mut self, file: OpenFile<'a, 'r>, changed: Option<&'static str>) -> Result<(), Error> {
+        let Ended { content, size_bytes, kin } = self.end_content(file.content)?;
         self.totals.read_bytes += size_bytes;
         self.writer.repository().progress().advance(1, 0);
         if let Some(change) = changed {
@@ -248,27 +276,65 @@ impl Assembler {
         }
         let class = file.class.number();
         let node = self.file_node(file.name, &file.metadata, size_bytes, class, content, changed)?;
+        self.remember(kin.as_ref(), &node)?;
         self.states.record(self.writer.repository(), file.path, &file.metadata, &node)
     }
 
+    /// Begins the content of the file or stream `path` of `class`, whose previous version was `older`;
+    /// `size_bytes` is what it is expected to have.
+    ///
+    /// Where the parent snapshot has none, or one without any of its tensors, what this host stored last of
+    /// its kin stands in.
+    pub(super) fn begin_content(
+        &self,
+        class: Class,
+        path: &[u8],
+        layout: Option<&Layout>,
+        size_bytes: u64,
+        older: Option<Older>,
+    ) -> Result<NewContent<'a, 'r>, Error> {
+        let kin = kin::key_of(path, layout, size_bytes);
+        let mut candidates: Vec<Older> = older.into_iter().collect();
+        if let Some(kin) = kin.filter(|_| candidates.is_empty() || layout.is_some()) {
+            candidates.extend(kin::look(self.writer.repository(), &kin)?);
+        }
+        let tensors = Tensors::new(self.reader, layout, &candidates);
+        let previous = candidates.first().filter(|_| class != Class::Opaque);
+        let previous = previous.map(|older| Previous::new(self.reader, &older.content, older.size_bytes));
+        Ok(NewContent { list: ListWriter::new(), runs: Runs::new(previous), tensors, kin })
+    }
+
     /// Stores the chunks that are new, and lists them all.
-    pub(super) fn store(
-        &mut self,
-        pieces: &[Piece],
-        sealing: Sealing,
-        list: &mut ListWriter,
-    ) -> Result<(), Error> {
+    pub(super) fn store(&mut self, pieces: &[Piece], content: &mut NewContent<'a, 'r>) -> Result<(), Error> {
         let ids: Vec<ChunkId> = pieces.iter().map(|piece| piece.id).collect();
         let known = self.writer.contains(&ids)?;
+        let NewContent { list, runs, tensors, .. } = content;
         for (piece, known) in pieces.iter().zip(known) {
-            if !known {
-                self.writer.add_absent(piece.id, &piece.data, sealing)?;
+            match piece.place.filter(|place| tensors.has_former(*place)) {
+                _ if known => runs.known(&piece.id, list, &mut self.writer, &mut self.likeness)?,
+                Some(place) => {
+                    tensors.absent(piece.id, &piece.data, place, piece.hint, &mut self.writer)?;
+                }
+                None => runs.absent(piece, list, &mut self.writer, &mut self.likeness)?,
             }
             let length_bytes = u32::try_from(piece.data.len());
             let length_bytes = length_bytes.map_err(|_| Error::Internal { what: "length of a chunk" })?;
             list.push(ChunkRef { id: piece.id, length_bytes }, &mut self.writer)?;
         }
         Ok(())
+    }
+
+    /// Ends a content.
+    pub(super) fn end_content(&mut self, mut content: NewContent<'a, 'r>) -> Result<Ended, Error> {
+        content.tensors.end_stretch(&mut self.writer)?;
+        content.runs.finish(&mut self.writer, &mut self.likeness)?;
+        let size_bytes = content.list.content_bytes();
+        Ok(Ended { content: content.list.finish(&mut self.writer)?, size_bytes, kin: content.kin })
+    }
+
+    /// Remembers a file that was stored, for versions of it under other paths.
+    pub(super) fn remember(&self, kin: Option<&KinKey>, node: &Node) -> Result<(), Error> {
+        kin.map_or(Ok(()), |kin| kin::remember(self.writer.repository(), kin, node))
     }
 
     fn unread(&mut self, error: &SourceError) -> Result<(), Error> {

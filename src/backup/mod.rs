@@ -8,12 +8,18 @@
 mod assemble;
 mod budget;
 mod commit;
+mod kin;
+mod likeness;
 mod parent;
 mod pieces;
+mod previous;
 mod produce;
+mod runs;
+mod segments;
 mod states;
 mod steps;
 mod streams;
+mod tensors;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -28,7 +34,7 @@ use streams::{StreamReader, is_valid_stream_name, write_tree};
 
 use crate::base::{Phase, SnapshotId, Time};
 use crate::format::snapshot::{CLASS_UNDECIDED, Source, SourceKind, Totals};
-use crate::repository::{self, ChunkWriter, Repository, WriterStats};
+use crate::repository::{self, ChunkReader, ChunkWriter, Repository, WriterStats};
 use crate::source::{Class, CommandSpec, DumpHints, SourceError, StreamError, WalkOptions, Walker};
 
 /// Bytes read and not yet stored.
@@ -219,7 +225,8 @@ fn run(
     let budget = Budget::new(BUDGET_BYTES);
     let writer = ChunkWriter::new(repository.clone(), options.dry_run)?;
     let job_key = beginning.job_key.clone();
-    let assembler = Assembler::new(writer, StateLog::new(job_key.clone()));
+    let reader = ChunkReader::new(repository);
+    let assembler = Assembler::new(&reader, writer, StateLog::new(job_key.clone()))?;
     match &options.input {
         Input::Streams(inputs) => {
             let reader = StreamReader {
@@ -228,6 +235,7 @@ fn run(
                 budget: &budget,
                 class: options.class,
                 owner: options.owner,
+                parent_root: beginning.parent_root(),
                 hints: DumpHints::default(),
             };
             let (assembled, sources) = run_streams(&reader, inputs, assembler)?;
@@ -253,7 +261,7 @@ fn run(
 fn run_streams(
     reader: &StreamReader<'_>,
     inputs: &[StreamInput],
-    mut assembler: Assembler,
+    mut assembler: Assembler<'_, '_>,
 ) -> Result<(Assembled, Vec<Source>), Error> {
     let mut sources = Vec::with_capacity(inputs.len());
     let mut nodes = Vec::with_capacity(inputs.len());
@@ -270,7 +278,7 @@ fn run_walk(
     producer: Producer,
     walk: &WalkOptions,
     estimate: bool,
-    mut assembler: Assembler,
+    mut assembler: Assembler<'_, '_>,
 ) -> Result<(Assembled, Vec<Source>), Error> {
     use std::os::unix::ffi::OsStrExt;
     let walker = Walker::new(walk.clone());

@@ -47,16 +47,17 @@ impl<'a, 'r> ParentWalk<'a, 'r> {
         }
     }
 
-    /// Returns the parent's node of a file that is unchanged since, by size, mtime, ctime and inode.
-    pub(super) fn unchanged(&mut self, name: &[u8], metadata: &Metadata) -> Option<(FileContent, u8)> {
+    /// Returns what the parent has in the place of a file, and whether that is unchanged since, by size,
+    /// mtime, ctime and inode.
+    pub(super) fn look(&mut self, name: &[u8], metadata: &Metadata) -> Option<(FileContent, u64, u8, bool)> {
         let node = self.seek(name)?;
         let same = !node.changed
             && node.mtime == metadata.mtime
             && node.ctime == metadata.ctime
             && node.inode == metadata.inode;
         match node.kind {
-            NodeKind::File { size_bytes, class, content } if same && size_bytes == metadata.size_bytes => {
-                Some((content, class))
+            NodeKind::File { size_bytes, class, content } => {
+                Some((content, size_bytes, class, same && size_bytes == metadata.size_bytes))
             }
             _ => None,
         }

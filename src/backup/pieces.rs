@@ -6,11 +6,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use bytes::Bytes;
 
 use super::budget::{Budget, HeldBuffer};
+use super::segments::{Place, Segments};
 use crate::base::ChunkId;
 use crate::chunker::{Chunker, Parameters};
+use crate::codec::Hint;
 use crate::crypto::KeyRing;
 use crate::format::config::Config;
-use crate::pack::Sealing;
 use crate::repository::Error;
 use crate::source::{Class, SourceError};
 
@@ -26,6 +27,30 @@ pub(super) const HEAD_BYTES: usize = 64 << 10;
 pub(super) struct Piece {
     pub(super) id: ChunkId,
     pub(super) data: Bytes,
+    pub(super) hint: Hint,
+    /// Where it lies in a tensor.
+    pub(super) place: Option<Place>,
+}
+
+/// A chunk that is cut and not yet hashed.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    length: usize,
+    hint: Hint,
+    place: Option<Place>,
+}
+
+/// Returns the first chunk of `rest`, which begins at `offset` of the file; `None` when more bytes are needed.
+fn next_cut(chunker: &Chunker, segments: &Segments, offset: u64, rest: &[u8], at_end: bool) -> Option<Cut> {
+    let segment = segments.at(offset);
+    let left = segment.end.and_then(|end| usize::try_from(end - offset).ok());
+    let (rest, at_end) = match left {
+        Some(left) if left <= rest.len() => (&rest[..left], true),
+        _ => (rest, at_end),
+    };
+    let length = chunker.next_cut(rest, at_end)?;
+    let length = if at_end && length == rest.len() { length } else { segment.aligned(length) };
+    Some(Cut { length, hint: segment.hint, place: segment.place(offset) })
 }
 
 /// Pieces that are being hashed.
@@ -67,24 +92,35 @@ impl Chunkers {
 }
 
 /// Returns how blocks of a class are sealed.
-pub(super) fn sealing_of(class: Class) -> Sealing {
+pub(super) fn hint_of(class: Class) -> Hint {
     match class {
-        Class::Dump => Sealing::Text,
-        Class::Opaque => Sealing::Stored,
-        Class::General | Class::Tensors => Sealing::Sampled,
+        Class::Dump => Hint::Text,
+        Class::Opaque => Hint::Stored,
+        Class::General | Class::Tensors => Hint::Unknown,
     }
 }
 
 /// Cuts and hashes a whole small file at once.
-pub(super) fn pieces_of_all(chunker: &Chunker, keys: &KeyRing, data: &Bytes) -> Vec<Piece> {
+pub(super) fn pieces_of_all(
+    chunker: &Chunker,
+    segments: &Segments,
+    keys: &KeyRing,
+    data: &Bytes,
+) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut start = 0;
-    for length in chunker.cut_all(data) {
-        let piece = data.slice(start..start + length);
-        pieces.push(Piece { id: keys.data_id(&piece), data: piece });
-        start += length;
+    while let Some(cut) =
+        next_cut(chunker, segments, u64::try_from(start).unwrap_or(u64::MAX), &data[start..], true)
+    {
+        pieces.push(piece_of(keys, data, start, cut));
+        start += cut.length;
     }
     pieces
+}
+
+fn piece_of(keys: &KeyRing, data: &Bytes, start: usize, cut: Cut) -> Piece {
+    let piece = data.slice(start..start + cut.length);
+    Piece { id: keys.data_id(&piece), data: piece, hint: cut.hint, place: cut.place }
 }
 
 /// Where the bytes of one file or stream come from: fills the buffer unless the end comes first.
@@ -96,6 +132,7 @@ pub(super) trait Fill {
 /// Cuts one long stream, handing out hashing tasks in order.
 pub(super) struct Cutter<'a> {
     pub(super) chunker: &'a Chunker,
+    pub(super) segments: &'a Segments,
     pub(super) keys: &'a Arc<KeyRing>,
     pub(super) budget: &'a Arc<Budget>,
 }
@@ -125,11 +162,18 @@ impl Cutter<'_> {
             seen(&buffer[fresh_from..]);
             total += u64::try_from(buffer.len() - fresh_from).unwrap_or(u64::MAX);
             let at_end = read < READ_BYTES;
-            let mut lengths = Vec::new();
+            let start = total - u64::try_from(buffer.len()).unwrap_or(0);
+            let mut cuts = Vec::new();
             let mut cut = 0;
-            while let Some(length) = self.chunker.next_cut(&buffer[cut..], at_end) {
-                lengths.push(length);
-                cut += length;
+            while let Some(next) = next_cut(
+                self.chunker,
+                self.segments,
+                start + u64::try_from(cut).unwrap_or(0),
+                &buffer[cut..],
+                at_end,
+            ) {
+                cuts.push(next);
+                cut += next.length;
             }
             if !at_end {
                 // Room for what comes, so that the next buffer grows without moving.
@@ -137,28 +181,23 @@ impl Cutter<'_> {
                 carried.extend_from_slice(&buffer[cut..]);
                 fresh_from = carried.len();
             }
-            if !self.send_tasks(HeldBuffer::share(buffer, hold), &lengths, &mut send) || at_end {
+            if !self.send_tasks(HeldBuffer::share(buffer, hold), &cuts, &mut send) || at_end {
                 return Ok(total);
             }
         }
     }
 
-    fn send_tasks(
-        &self,
-        buffer: Bytes,
-        lengths: &[usize],
-        send: &mut impl FnMut(PiecesLater) -> bool,
-    ) -> bool {
+    fn send_tasks(&self, buffer: Bytes, cuts: &[Cut], send: &mut impl FnMut(PiecesLater) -> bool) -> bool {
         let mut start = 0;
         let mut first = 0;
         let mut held = 0;
-        for (at, length) in lengths.iter().enumerate() {
-            held += length;
-            if held < TASK_BYTES && at + 1 < lengths.len() {
+        for (at, cut) in cuts.iter().enumerate() {
+            held += cut.length;
+            if held < TASK_BYTES && at + 1 < cuts.len() {
                 continue;
             }
             let part = buffer.slice(start..start + held);
-            let later = hash_later(self.keys.clone(), part, lengths[first..=at].to_vec());
+            let later = hash_later(self.keys.clone(), part, cuts[first..=at].to_vec());
             if !send(later) {
                 return false;
             }
@@ -169,18 +208,15 @@ impl Cutter<'_> {
     }
 }
 
-fn hash_later(keys: Arc<KeyRing>, data: Bytes, lengths: Vec<usize>) -> PiecesLater {
+fn hash_later(keys: Arc<KeyRing>, data: Bytes, cuts: Vec<Cut>) -> PiecesLater {
     let (to_result, result) = sync_channel(1);
     rayon::spawn(move || {
         let mut start = 0;
-        let pieces = lengths
-            .into_iter()
-            .map(|length| {
-                let piece = data.slice(start..start + length);
-                start += length;
-                Piece { id: keys.data_id(&piece), data: piece }
-            })
-            .collect();
+        let mut pieces = Vec::with_capacity(cuts.len());
+        for cut in cuts {
+            pieces.push(piece_of(&keys, &data, start, cut));
+            start += cut.length;
+        }
         // Nobody waits any more when the run has ended early.
         let _ = to_result.send(pieces);
     });
@@ -214,11 +250,12 @@ mod tests {
         let chunker = Chunker::new(parameters, keys.gear()).unwrap();
         let keys = Arc::new(keys);
         let budget = Budget::new(64 << 20);
+        let segments = Segments::whole(Hint::Unknown);
         for length in [0, 1, 70_000, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 3 * READ_BYTES + 12_345] {
             let mut data = vec![0; length];
             blake3::Hasher::new().update(b"stream").finalize_xof().fill(&mut data);
             for head in [0, length.min(HEAD_BYTES)] {
-                let cutter = Cutter { chunker: &chunker, keys: &keys, budget: &budget };
+                let cutter = Cutter { chunker: &chunker, segments: &segments, keys: &keys, budget: &budget };
                 let mut found = Vec::new();
                 let mut digest = blake3::Hasher::new();
                 let total = cutter
@@ -234,7 +271,7 @@ mod tests {
                         },
                     )
                     .unwrap();
-                let whole = pieces_of_all(&chunker, &keys, &Bytes::from(data.clone()));
+                let whole = pieces_of_all(&chunker, &segments, &keys, &Bytes::from(data.clone()));
                 assert_eq!(total, u64::try_from(length).unwrap());
                 assert_eq!(digest.finalize(), blake3::hash(&data));
                 assert_eq!(found, whole.into_iter().map(|piece| piece.id).collect::<Vec<_>>());

@@ -10,10 +10,12 @@ use bytes::Bytes;
 
 use super::budget::{Budget, HeldBuffer};
 use super::parent::{ParentWalk, list_is_stored};
-use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, pieces_of_all};
+use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, hint_of, pieces_of_all};
+use super::segments::Segments;
 use super::states::stored_state;
-use super::steps::{EndOfFile, SmallFile, Step};
+use super::steps::{EndOfFile, Older, SmallFile, Step};
 use crate::base::ChunkId;
+use crate::container::{self, Layout, ReadAt};
 use crate::crypto::KeyRing;
 use crate::format::node::FileContent;
 use crate::repository::{ChunkReader, Error, Repository};
@@ -59,8 +61,14 @@ impl Fill for FileSource<'_> {
 }
 
 enum Candidate {
-    No,
-    Maybe { content: FileContent, class: u8 },
+    No(Option<Older>),
+    Maybe { content: FileContent, size_bytes: u64, class: u8 },
+}
+
+/// What is known of a file before it is read.
+enum Standing {
+    Unchanged { content: FileContent, class: u8 },
+    Read(Option<Older>),
 }
 
 impl Producer {
@@ -76,7 +84,7 @@ impl Producer {
 
     fn try_walk(&self, walker: &mut Walker, steps: &SyncSender<Step>) -> Result<(), Error> {
         let reader = ChunkReader::new(&self.repository);
-        let mut parent = ParentWalk::new(&reader, self.parent_root.filter(|_| !self.force));
+        let mut parent = ParentWalk::new(&reader, self.parent_root);
         let mut links = HashSet::new();
         loop {
             self.repository.check_stop()?;
@@ -90,12 +98,17 @@ impl Producer {
             }
             let confirmed = self.confirm(&reader, &events, &candidates)?;
             for ((event, candidate), confirmed) in events.into_iter().zip(candidates).zip(confirmed) {
-                let unchanged = match candidate {
-                    Candidate::Maybe { content, class } if confirmed => Some((content, class)),
-                    _ => None,
+                let standing = match candidate {
+                    Candidate::Maybe { content, class, .. } if confirmed => {
+                        Standing::Unchanged { content, class }
+                    }
+                    Candidate::Maybe { content, size_bytes, .. } => {
+                        Standing::Read(Some(Older { content, size_bytes }))
+                    }
+                    Candidate::No(older) => Standing::Read(older),
                 };
                 self.repository.check_stop()?;
-                if self.emit(event, unchanged, &mut links, steps).is_err() {
+                if self.emit(event, standing, &mut links, steps).is_err() {
                     return Ok(());
                 }
             }
@@ -106,23 +119,34 @@ impl Producer {
         let (name, path, metadata) = match event {
             WalkEvent::Enter { name, .. } => {
                 parent.enter(name);
-                return Ok(Candidate::No);
+                return Ok(Candidate::No(None));
             }
             WalkEvent::Leave => {
                 parent.leave();
-                return Ok(Candidate::No);
+                return Ok(Candidate::No(None));
             }
-            WalkEvent::Failed(_) => return Ok(Candidate::No),
+            WalkEvent::Failed(_) => return Ok(Candidate::No(None)),
             WalkEvent::Item { name, path, metadata } => (name, path, metadata),
         };
-        if metadata.kind != EntryKind::File || self.force {
-            return Ok(Candidate::No);
+        if metadata.kind != EntryKind::File {
+            return Ok(Candidate::No(None));
         }
-        if let Some((content, class)) = parent.unchanged(name, metadata) {
-            return Ok(Candidate::Maybe { content, class });
+        let mut older = None;
+        if let Some((content, size_bytes, class, is_unchanged)) = parent.look(name, metadata) {
+            if is_unchanged && !self.force {
+                return Ok(Candidate::Maybe { content, size_bytes, class });
+            }
+            older = Some(Older { content, size_bytes });
+        }
+        if self.force {
+            return Ok(Candidate::No(older));
         }
         let state = stored_state(&self.repository, &self.job_key, path.as_os_str().as_bytes(), metadata)?;
-        Ok(state.map_or(Candidate::No, |(content, class)| Candidate::Maybe { content, class }))
+        let size_bytes = metadata.size_bytes;
+        Ok(match state {
+            Some((content, class)) => Candidate::Maybe { content, size_bytes, class },
+            None => Candidate::No(older),
+        })
     }
 
     /// Tells which candidates are stored whole: a file is taken over only when its chunks are there.
@@ -139,7 +163,7 @@ impl Producer {
                     ids.extend(chunks.iter().map(|chunk| chunk.id));
                 }
                 Candidate::Maybe { content: FileContent::List { root, .. }, .. } => ids.push(*root),
-                Candidate::No => {}
+                Candidate::No(_) => {}
             }
         }
         let mut stored = self.repository.index().contains(&ids)?.into_iter();
@@ -161,7 +185,7 @@ impl Producer {
     fn emit(
         &self,
         event: WalkEvent,
-        unchanged: Option<(FileContent, u8)>,
+        standing: Standing,
         links: &mut HashSet<(u64, u64)>,
         steps: &SyncSender<Step>,
     ) -> Result<(), Ended> {
@@ -175,9 +199,12 @@ impl Producer {
         if metadata.kind != EntryKind::File {
             return send(Step::Other { name, metadata });
         }
-        if let Some((content, class)) = unchanged {
-            return send(Step::Unchanged { name, metadata, content, class });
-        }
+        let older = match standing {
+            Standing::Unchanged { content, class } => {
+                return send(Step::Unchanged { name, metadata, content, class });
+            }
+            Standing::Read(older) => older,
+        };
         let raw_path = path.as_os_str().as_bytes().to_vec();
         if metadata.links > 1 {
             let group = (metadata.device, metadata.inode);
@@ -189,9 +216,9 @@ impl Producer {
             }
         }
         if metadata.size_bytes <= SMALL_FILE_MAX_BYTES {
-            return self.emit_small(name, path, metadata, steps);
+            return self.emit_small(name, path, metadata, older, steps);
         }
-        self.emit_large(name, &path, metadata, steps)
+        self.emit_large(name, &path, metadata, older, steps)
     }
 
     fn emit_small(
@@ -199,6 +226,7 @@ impl Producer {
         name: Vec<u8>,
         path: PathBuf,
         metadata: Metadata,
+        older: Option<Older>,
         steps: &SyncSender<Step>,
     ) -> Result<(), Ended> {
         let (to_result, later) = sync_channel(1);
@@ -220,14 +248,15 @@ impl Producer {
                     recognise(&task_name, &data[..data.len().min(HEAD_BYTES)], middle(&data))
                 });
                 let size_bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                let (class, layout, segments) = look_inside(&data.as_slice(), class, forced.is_some());
                 let data = if data.is_empty() { Bytes::new() } else { HeldBuffer::share(data, hold) };
-                let pieces = pieces_of_all(chunkers.of(class), &keys, &data);
-                SmallFile { pieces, class, size_bytes, changed }
+                let pieces = pieces_of_all(chunkers.of(class), &segments, &keys, &data);
+                SmallFile { pieces, class, layout, size_bytes, changed }
             });
             // Nobody waits any more when the run has ended early.
             let _ = to_result.send(result);
         });
-        steps.send(Step::Small { name, path: raw_path, metadata, later }).map_err(|_| Ended)
+        steps.send(Step::Small { name, path: raw_path, metadata, older, later }).map_err(|_| Ended)
     }
 
     fn emit_large(
@@ -235,6 +264,7 @@ impl Producer {
         name: Vec<u8>,
         path: &Path,
         metadata: Metadata,
+        older: Option<Older>,
         steps: &SyncSender<Step>,
     ) -> Result<(), Ended> {
         let send = |step| steps.send(step).map_err(|_| Ended);
@@ -256,9 +286,16 @@ impl Producer {
             self.repository.progress().warn(&hint);
         }
         let raw_path = path.as_os_str().as_bytes().to_vec();
-        send(Step::Begin { name, path: raw_path, metadata: metadata.clone(), class })?;
+        let inside = FileInside { file: &file, size_bytes: metadata.size_bytes };
+        let (class, layout, segments) = look_inside(&inside, class, self.class.is_some());
+        send(Step::Begin { name, path: raw_path, metadata: metadata.clone(), older, class, layout })?;
         let keys: Arc<KeyRing> = Arc::new(self.repository.keys().clone());
-        let cutter = Cutter { chunker: self.chunkers.of(class), keys: &keys, budget: &self.budget };
+        let cutter = Cutter {
+            chunker: self.chunkers.of(class),
+            segments: &segments,
+            keys: &keys,
+            budget: &self.budget,
+        };
         let mut source = FileSource { file: &file, offset: u64::try_from(head.len()).unwrap_or(0) };
         let stop = self.repository.stop_flag();
         let mut ended = false;
@@ -279,6 +316,39 @@ impl Producer {
             Ok(EndOfFile { changed })
         });
         send(Step::End(end))
+    }
+}
+
+/// A file whose header is read before the file is.
+struct FileInside<'a> {
+    file: &'a OpenFile,
+    size_bytes: u64,
+}
+
+impl ReadAt for FileInside<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read_at(offset, buffer).map_err(|error| error.error)
+    }
+
+    fn size_bytes(&self) -> Option<u64> {
+        Some(self.size_bytes)
+    }
+}
+
+/// Returns the class of what was recognised as `class`, its tensors, and how it is cut: a container whose
+/// header holds is of the class of tensors, unless the class `is_given`.
+pub(super) fn look_inside(
+    source: &dyn ReadAt,
+    class: Class,
+    is_given: bool,
+) -> (Class, Option<Layout>, Segments) {
+    let may_have_tensors = !is_given || class == Class::Tensors;
+    match may_have_tensors.then(|| container::layout(source)).flatten() {
+        Some(layout) => {
+            let segments = Segments::of(&layout);
+            (Class::Tensors, Some(layout), segments)
+        }
+        None => (class, None, Segments::whole(hint_of(class))),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::mpsc::Receiver;
 
 use super::pieces::{Piece, PiecesLater};
+use crate::container::Layout;
 use crate::format::node::{FileContent, Node};
 use crate::source::{Class, EntryKind, Metadata, SourceError};
 
@@ -11,9 +12,18 @@ use crate::source::{Class, EntryKind, Metadata, SourceError};
 pub(super) struct SmallFile {
     pub(super) pieces: Vec<Piece>,
     pub(super) class: Class,
+    /// Its tensors.
+    pub(super) layout: Option<Layout>,
     pub(super) size_bytes: u64,
     /// What changed while it was read.
     pub(super) changed: Option<&'static str>,
+}
+
+/// What the parent snapshot has in the place of a file that changed.
+#[derive(Debug, Clone)]
+pub(super) struct Older {
+    pub(super) content: FileContent,
+    pub(super) size_bytes: u64,
 }
 
 /// One step. Files arrive as one `Small`, or as `Begin`, any `Pieces`, `End`.
@@ -34,10 +44,18 @@ pub(super) enum Step {
         name: Vec<u8>,
         path: Vec<u8>,
         metadata: Metadata,
+        older: Option<Older>,
         later: Receiver<Result<SmallFile, SourceError>>,
     },
     /// A large file or stream begins.
-    Begin { name: Vec<u8>, path: Vec<u8>, metadata: Metadata, class: Class },
+    Begin {
+        name: Vec<u8>,
+        path: Vec<u8>,
+        metadata: Metadata,
+        older: Option<Older>,
+        class: Class,
+        layout: Option<Layout>,
+    },
     /// Its next chunks.
     Pieces(PiecesLater),
     /// It ends: bytes read, what changed meanwhile; or it could not be read to its end.

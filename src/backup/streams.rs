@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use super::assemble::Assembler;
+use super::assemble::{Assembler, Ended, NewContent};
 use super::budget::Budget;
-use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, PiecesLater, sealing_of};
+use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, PiecesLater};
+use super::produce::look_inside;
+use super::steps::Older;
 use super::{Error, StreamInput, StreamOrigin};
-use crate::base::Time;
+use crate::base::{ChunkId, Time};
+use crate::container::ReadAt;
 use crate::format::node::{Node, NodeKind, is_valid_name};
 use crate::format::snapshot::{Source, SourceKind};
-use crate::repository::{self, ListWriter};
+use crate::repository::{self, ChunkReader, find_path};
 use crate::source::{
     Class, DumpHints, SourceError, Stopper, Stream, recognise, spawn_command_with, stdin_stream,
 };
@@ -22,6 +25,19 @@ use crate::source::{
 const TASKS_WAITING_MAX: usize = 32;
 /// How often a run that waits for a command looks whether it is to stop.
 const STOP_POLL: Duration = Duration::from_millis(100);
+
+/// The beginning of a stream, in which a container may tell its tensors.
+struct Front<'a>(&'a [u8]);
+
+impl ReadAt for Front<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn size_bytes(&self) -> Option<u64> {
+        None
+    }
+}
 
 struct StreamSource<'a>(&'a mut dyn Stream);
 
@@ -51,12 +67,17 @@ pub(super) struct StreamReader<'a> {
     pub(super) budget: &'a Arc<Budget>,
     pub(super) class: Option<Class>,
     pub(super) owner: (u32, u32),
+    pub(super) parent_root: Option<ChunkId>,
     pub(super) hints: DumpHints,
 }
 
 impl StreamReader<'_> {
     /// Stores one stream whole. A command that fails in any way fails this.
-    pub(super) fn read(&self, input: &StreamInput, assembler: &mut Assembler) -> Result<StoredStream, Error> {
+    pub(super) fn read(
+        &self,
+        input: &StreamInput,
+        assembler: &mut Assembler<'_, '_>,
+    ) -> Result<StoredStream, Error> {
         self.repository.progress().current(&input.name);
         let progress = self.repository.progress().clone();
         let mut stream = match &input.origin {
@@ -110,7 +131,7 @@ impl StreamReader<'_> {
         &self,
         stream: &mut dyn Stream,
         input: &StreamInput,
-        assembler: &mut Assembler,
+        assembler: &mut Assembler<'_, '_>,
     ) -> Result<(Node, Class, u64, [u8; 32]), Error> {
         let mut source = StreamSource(stream);
         let mut head = vec![0; HEAD_BYTES];
@@ -124,9 +145,16 @@ impl StreamReader<'_> {
         }
         let mut digest = blake3::Hasher::new();
         let keys = Arc::new(self.repository.keys().clone());
-        let cutter = Cutter { chunker: self.chunkers.of(class), keys: &keys, budget: self.budget };
+        let front = Front(&head);
+        let (class, layout, segments) = look_inside(&front, class, self.class.is_some());
+        let cutter = Cutter {
+            chunker: self.chunkers.of(class),
+            segments: &segments,
+            keys: &keys,
+            budget: self.budget,
+        };
         let (to_storing, tasks) = sync_channel::<PiecesLater>(TASKS_WAITING_MAX);
-        let (content, size_bytes) = std::thread::scope(|scope| {
+        let ended = std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 let to_storing = to_storing;
                 cutter.run(
@@ -138,10 +166,16 @@ impl StreamReader<'_> {
                     |later| to_storing.send(later).is_ok(),
                 )
             });
-            let mut list = ListWriter::new();
+            let mut content = assembler.begin_content(
+                class,
+                &input.name,
+                layout.as_ref(),
+                u64::MAX,
+                self.older(&input.name),
+            )?;
             let mut stored = Ok(());
             for later in tasks {
-                stored = self.store_pieces(&later, class, &mut list, assembler);
+                stored = self.store_pieces(&later, &mut content, assembler);
                 if stored.is_err() {
                     break;
                 }
@@ -149,27 +183,38 @@ impl StreamReader<'_> {
             let read = reading.join().map_err(|_| repository::Error::Internal { what: "reading failed" })?;
             stored?;
             read?;
-            let size_bytes = list.content_bytes();
-            Ok::<_, Error>((list.finish(assembler.writer())?, size_bytes))
+            Ok::<_, Error>(assembler.end_content(content)?)
         })?;
+        let Ended { content, size_bytes, kin } = ended;
         assembler.count_stream(size_bytes);
         let name = input.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
         let kind = NodeKind::File { size_bytes, class: class.number(), content };
         let node = plain_node(name, kind, 0o600, self.owner, self.repository.clock().now());
+        assembler.remember(kin.as_ref(), &node)?;
         Ok((node, class, size_bytes, *digest.finalize().as_bytes()))
     }
 
-    fn store_pieces(
+    /// Returns what the parent snapshot has under a stream's name; a parent that cannot be read is as good as
+    /// none.
+    fn older(&self, name: &[u8]) -> Option<Older> {
+        let reader = ChunkReader::new(self.repository);
+        let node = find_path(&reader, &self.parent_root?, name).ok()??;
+        match node.kind {
+            NodeKind::File { size_bytes, content, .. } => Some(Older { content, size_bytes }),
+            _ => None,
+        }
+    }
+
+    fn store_pieces<'a, 'r>(
         &self,
         later: &PiecesLater,
-        class: Class,
-        list: &mut ListWriter,
-        assembler: &mut Assembler,
+        content: &mut NewContent<'a, 'r>,
+        assembler: &mut Assembler<'a, 'r>,
     ) -> Result<(), Error> {
         self.repository.check_stop()?;
         let pieces = later.recv().map_err(|_| repository::Error::Internal { what: "hashing ended early" })?;
         let bytes: usize = pieces.iter().map(|piece| piece.data.len()).sum();
-        assembler.store(&pieces, sealing_of(class), list)?;
+        assembler.store(&pieces, content)?;
         self.repository.progress().advance(0, u64::try_from(bytes).unwrap_or(u64::MAX));
         Ok(())
     }
@@ -229,7 +274,7 @@ pub(super) fn write_tree(
     streams: Vec<(Vec<u8>, Node)>,
     owner: (u32, u32),
     now: Time,
-    assembler: &mut Assembler,
+    assembler: &mut Assembler<'_, '_>,
 ) -> Result<(), Error> {
     let mut root = Folder::default();
     for (name, node) in streams {
@@ -251,7 +296,7 @@ fn write_folder(
     folder: Folder,
     owner: (u32, u32),
     now: Time,
-    assembler: &mut Assembler,
+    assembler: &mut Assembler<'_, '_>,
 ) -> Result<(), Error> {
     let mut folders = folder.folders;
     let mut names: Vec<Vec<u8>> = folders.keys().chain(folder.files.keys()).cloned().collect();

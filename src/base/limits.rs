@@ -5,9 +5,9 @@ pub const CHUNK_SIZE_MAX_BYTES: u64 = 1_048_576;
 /// Limit: plaintext of one block without base.
 pub const BLOCK_RAW_MAX_BYTES: u64 = 1_048_576;
 /// Limit: plaintext of one block with base.
-pub const BLOCK_BASED_RAW_MAX_BYTES: u64 = 262_144;
+pub const BLOCK_BASED_RAW_MAX_BYTES: u64 = 1_048_576;
 /// Limit: all base chunks of one block together.
-pub const BASE_MAX_BYTES: u64 = 1_048_576;
+pub const BASE_MAX_BYTES: u64 = 2_097_152;
 /// Limit: base chunks of one block.
 pub const BASE_COUNT_MAX: u64 = 1_024;
 /// Limit: blocks of bases below one block.

@@ -1,5 +1,7 @@
 //! Plaintext to chunks (`format-spec/04-chunking.md`): FastCDC 2020 with the repository's secret gear table.
 
+pub mod features;
+
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
 
 /// Log2 of the least size that the table of masks has an entry for.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ParamSwitch, ResetDirective};
 
 use super::CodecError;
+use super::estimate::Histogram;
 use crate::format::wire::length;
 use crate::format::zstd_frame::{ContentSize, WINDOW_LOG_MAX, require_plain};
 
@@ -18,7 +19,8 @@ pub enum PartCoder {
         /// Compression level.
         level: i32,
     },
-    /// A zstd frame with literals only: no match search, Huffman coding.
+    /// A zstd frame with literals only: no match search, Huffman coding. Parts that a sample shows to be
+    /// noise stay raw untried; where one byte rules, a search for matches is tried too.
     Literals,
 }
 
@@ -29,32 +31,75 @@ pub(super) const CONSTANT: u8 = 2;
 
 /// A level so fast that the match finder skips everything; the literals are coded nevertheless.
 const LITERALS_LEVEL: i32 = -100_000;
+/// The smallest window that zstd knows, as a power of two.
+const WINDOW_LOG_MIN: u32 = 10;
+/// The hash table of level 3, as a power of two, for short inputs.
+const HASH_LOG_MIN: u32 = 15;
+
+/// The level that finds runs, where Huffman coding cannot go below a bit for each byte.
+const RUNS_LEVEL: i32 = 1;
+/// Bits per byte above which zstd leaves literals as they are.
+const NOISE_BITS: f64 = 7.9;
+/// Share of one byte, in hundredths, from which on runs are looked for.
+const RULING_HUNDREDTHS: u64 = 75;
 
 thread_local! {
+    static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static COMPRESSOR: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
     static DECOMPRESSOR: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
 }
 
-/// Returns the coder's number and the coded bytes of `part`.
-pub(super) fn encode_part(part: &[u8], coder: PartCoder) -> Result<(u8, Vec<u8>), CodecError> {
+/// Appends `part` as coded to `out` and returns the number of its coder.
+pub(super) fn encode_part(part: &[u8], coder: PartCoder, out: &mut Vec<u8>) -> Result<u8, CodecError> {
+    let start = out.len();
     if let Some(first) = part.first()
         && part.len() > 1
         && part.iter().all(|byte| byte == first)
     {
-        return Ok((CONSTANT, vec![*first]));
+        out.push(*first);
+        return Ok(CONSTANT);
     }
-    let coded = match coder {
-        PartCoder::Raw => None,
-        PartCoder::Zstd { level } => Some(compress(part, level, false)?),
-        PartCoder::Literals => Some(compress(part, LITERALS_LEVEL, true)?),
-    };
-    match coded.filter(|coded| coded.len() < part.len()) {
-        Some(coded) => Ok((ZSTD, coded)),
-        None => Ok((RAW, part.to_vec())),
+    match coder {
+        PartCoder::Raw => {}
+        PartCoder::Zstd { level } => append_shorter(part, level, false, start, out)?,
+        PartCoder::Literals => {
+            let sample = Histogram::of_places(part);
+            if sample.bits_per_byte() < NOISE_BITS {
+                append_shorter(part, LITERALS_LEVEL, true, start, out)?;
+            }
+            if sample.greatest_hundredths() >= RULING_HUNDREDTHS {
+                append_shorter(part, RUNS_LEVEL, false, start, out)?;
+            }
+        }
     }
+    if out.len() == start {
+        out.extend_from_slice(part);
+        return Ok(RAW);
+    }
+    Ok(ZSTD)
 }
 
-fn compress(part: &[u8], level: i32, literals: bool) -> Result<Vec<u8>, CodecError> {
+/// Puts the frame of `part` behind `start` of `out`, if it is shorter than what stands there, or than the
+/// part where nothing does.
+fn append_shorter(
+    part: &[u8],
+    level: i32,
+    literals: bool,
+    start: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    FRAME.with_borrow_mut(|frame| {
+        compress(part, level, literals, frame)?;
+        let bound = if out.len() > start { out.len() - start } else { part.len() };
+        if frame.len() < bound {
+            out.truncate(start);
+            out.extend_from_slice(frame);
+        }
+        Ok(())
+    })
+}
+
+fn compress(part: &[u8], level: i32, literals: bool, frame: &mut Vec<u8>) -> Result<(), CodecError> {
     COMPRESSOR.with_borrow_mut(|context| {
         context.reset(ResetDirective::SessionAndParameters).map_err(CodecError::zstd)?;
         context.set_parameter(CParameter::CompressionLevel(level)).map_err(CodecError::zstd)?;
@@ -62,35 +107,64 @@ fn compress(part: &[u8], level: i32, literals: bool) -> Result<Vec<u8>, CodecErr
             let mode = CParameter::LiteralCompressionMode(ParamSwitch::Enable);
             context.set_parameter(mode).map_err(CodecError::zstd)?;
         }
-        let mut coded = Vec::with_capacity(zstd::zstd_safe::compress_bound(part.len()));
-        context.compress2(&mut coded, part).map_err(CodecError::zstd)?;
-        Ok(coded)
+        frame.clear();
+        frame.reserve(zstd::zstd_safe::compress_bound(part.len()));
+        context.compress2(frame, part).map_err(CodecError::zstd)?;
+        Ok(())
     })
 }
 
-/// Returns a zstd frame of `raw` with `base` as prefix.
-pub(super) fn compress_with_prefix(raw: &[u8], base: &[u8], level: i32) -> Result<Vec<u8>, CodecError> {
+/// Appends a zstd frame of `raw` with `base` as prefix to `out`.
+pub(super) fn compress_with_prefix(
+    raw: &[u8],
+    base: &[u8],
+    level: i32,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
     // The prefix is borrowed by the context for one frame, so a context of its own keeps lifetimes honest.
     let mut context = CCtx::create();
     context.set_parameter(CParameter::CompressionLevel(level)).map_err(CodecError::zstd)?;
+    // By itself a level looks back less far than the longest base with the longest block, and its table
+    // forgets the beginning of it.
+    let span = window_log(raw.len() + base.len());
+    let hash = CParameter::HashLog(span.saturating_sub(2).max(HASH_LOG_MIN));
+    for parameter in [CParameter::WindowLog(span), hash] {
+        context.set_parameter(parameter).map_err(CodecError::zstd)?;
+    }
     context.ref_prefix(base).map_err(CodecError::zstd)?;
-    let mut coded = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
-    context.compress2(&mut coded, raw).map_err(CodecError::zstd)?;
-    Ok(coded)
+    FRAME.with_borrow_mut(|frame| {
+        frame.clear();
+        frame.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        context.compress2(frame, raw).map_err(CodecError::zstd)?;
+        out.extend_from_slice(frame);
+        Ok(())
+    })
 }
 
-/// Returns the part of `part_bytes` bytes that `coded` stands for.
-pub(super) fn decode_part(
+/// Returns the binary logarithm of the smallest window that spans `bytes`.
+fn window_log(bytes: usize) -> u32 {
+    bytes.next_power_of_two().ilog2().clamp(WINDOW_LOG_MIN, WINDOW_LOG_MAX)
+}
+
+/// Returns the part of `part_bytes` bytes that `coded` stands for: `coded` itself, or bytes at the beginning
+/// of `room`, which has that many.
+pub(super) fn decode_part<'a>(
     number: u8,
-    coded: &[u8],
-    part_bytes: usize,
+    coded: &'a [u8],
     prefix: Option<&[u8]>,
-) -> Result<Vec<u8>, CodecError> {
-    match (number, part_bytes) {
-        (RAW, _) if coded.len() == part_bytes => Ok(coded.to_vec()),
-        (ZSTD, 1..) => decompress(coded, part_bytes, prefix),
+    room: &'a mut [u8],
+) -> Result<&'a [u8], CodecError> {
+    match (number, room.len()) {
+        (RAW, part_bytes) if coded.len() == part_bytes => Ok(coded),
+        (ZSTD, 1..) => {
+            decompress(coded, prefix, room)?;
+            Ok(room)
+        }
         (CONSTANT, 1..) => match coded {
-            [byte] => Ok(vec![*byte; part_bytes]),
+            [byte] => {
+                room.fill(*byte);
+                Ok(room)
+            }
             _ => Err(CodecError::invalid("constant part")),
         },
         (RAW | ZSTD | CONSTANT, _) => Err(CodecError::invalid("part length")),
@@ -98,23 +172,21 @@ pub(super) fn decode_part(
     }
 }
 
-fn decompress(coded: &[u8], part_bytes: usize, prefix: Option<&[u8]>) -> Result<Vec<u8>, CodecError> {
-    require_plain(coded, length(part_bytes), ContentSize::Required)
+fn decompress(coded: &[u8], prefix: Option<&[u8]>, room: &mut [u8]) -> Result<(), CodecError> {
+    require_plain(coded, length(room.len()), ContentSize::Required)
         .map_err(|_| CodecError::invalid("zstd frame"))?;
-    let mut part = Vec::with_capacity(part_bytes);
-    match prefix {
+    let part_bytes = room.len();
+    let written = match prefix {
         Some(base) => {
             let mut context = DCtx::create();
             context.ref_prefix(base).map_err(CodecError::zstd)?;
-            context.decompress(&mut part, coded).map_err(CodecError::zstd)?;
+            context.decompress(room, coded).map_err(CodecError::zstd)?
         }
-        None => DECOMPRESSOR
-            .with_borrow_mut(|context| {
-                context.reset(ResetDirective::SessionAndParameters).map_err(CodecError::zstd)?;
-                context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(CodecError::zstd)?;
-                context.decompress(&mut part, coded).map_err(CodecError::zstd)
-            })
-            .map(|_| ())?,
-    }
-    if part.len() == part_bytes { Ok(part) } else { Err(CodecError::invalid("length of a zstd part")) }
+        None => DECOMPRESSOR.with_borrow_mut(|context| {
+            context.reset(ResetDirective::SessionAndParameters).map_err(CodecError::zstd)?;
+            context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(CodecError::zstd)?;
+            context.decompress(room, coded).map_err(CodecError::zstd)
+        })?,
+    };
+    if written == part_bytes { Ok(()) } else { Err(CodecError::invalid("length of a zstd part")) }
 }

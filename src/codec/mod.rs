@@ -3,12 +3,16 @@
 mod block;
 mod choose;
 mod coder;
+mod decode;
+mod estimate;
+mod sample;
+mod scratch;
 mod transform;
 
-pub use block::{BaseUse, Coding, Part, decode, encode};
-pub use choose::choose;
+pub use block::{Base, BaseUse, Coding, encode};
+pub use choose::{Hint, LEVEL, PREFIX_LEVEL, choose, choose_xor};
 pub use coder::PartCoder;
-pub use transform::{merge_planes, split_planes};
+pub use decode::decode;
 
 /// A coded block does not follow the specification, or an encoder failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +21,7 @@ pub enum CodecError {
     /// A transform or coder that this program does not know.
     #[error("unknown {what} {number}")]
     Unknown {
-        /// Transform, coder or base use.
+        /// Transform, coder, base use or layout of records.
         what: &'static str,
         /// Its number.
         number: u8,
@@ -45,3 +49,6 @@ impl CodecError {
         Self::Zstd { message: zstd::zstd_safe::get_error_name(code).to_owned() }
     }
 }
+
+#[cfg(test)]
+mod tests;

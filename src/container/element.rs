@@ -97,8 +97,8 @@ impl Element {
         }
     }
 
-    /// Returns the bytes of a tensor with these dimensions. `None` when that is no number of 64 bits, and when
-    /// rows do not hold whole records.
+    /// Returns the bytes of a tensor with these dimensions. `None` when that is no number of 64 bits, and
+    /// when rows do not hold whole records.
     pub fn length_bytes(self, shape: &[u64]) -> Option<u64> {
         let weights = match self {
             Self::Quant(kind) => u64::from(kind.record_weights()),

@@ -9,7 +9,8 @@ pub enum ContainerKind {
     Safetensors,
     /// GGUF.
     Gguf,
-    /// A zip file of stored members that PyTorch wrote; also several in a row, as distributed checkpoints are.
+    /// A zip file of stored members that PyTorch wrote; also several in a row, as distributed checkpoints
+    /// are.
     TorchZip,
     /// One numpy array.
     Npy,

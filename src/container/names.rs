@@ -89,8 +89,8 @@ impl Layout {
     }
 
     /// Returns the tensor of this file that `other`, of another file, was or became: of the same element,
-    /// shape and length, with the same name or else the same canonical name, the first in the file where there are
-    /// several. `None` for tensors without a name.
+    /// shape and length, with the same name or else the same canonical name, the first in the file where
+    /// there are several. `None` for tensors without a name.
     ///
     /// Looks at every tensor; for many questions make a [`TensorIndex`].
     pub fn find(&self, other: &Tensor) -> Option<&Tensor> {

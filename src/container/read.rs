@@ -86,6 +86,8 @@ impl<'a> Fields<'a> {
     }
 
     fn fill(&mut self, field: &mut [u8]) -> Option<()> {
+        // No more is read ahead than may still be asked for.
+        let window_bytes = self.budget_bytes.min(WINDOW_BYTES as u64) as usize;
         self.budget_bytes = self.budget_bytes.checked_sub(field.len() as u64)?;
         let field_end = self.position.checked_add(field.len() as u64)?;
         if field_end > self.end {
@@ -97,7 +99,7 @@ impl<'a> Fields<'a> {
             return (read == field.len()).then_some(());
         }
         if self.position < self.window_at || field_end > self.window_at + self.window.len() as u64 {
-            self.window.resize(WINDOW_BYTES, 0);
+            self.window.resize(window_bytes, 0);
             let read = self.source.read_at(self.position, &mut self.window).ok()?;
             self.window.truncate(read);
             self.window_at = self.position;

@@ -10,7 +10,10 @@ use super::{ContainerKind, Element, NAMES_BYTES_MAX, ReadAt, TENSORS_MAX, Tensor
 use state::{Storage, storages};
 
 /// How much of a pickle is read at first whose length is not known; then twice as much, and so on.
-const PICKLE_FIRST_BYTES: u64 = 16 << 10;
+const PICKLE_FIRST_BYTES: u64 = 4 << 10;
+
+/// How much of all pickles of a file is read, what is read again included.
+const PICKLES_BYTES_MAX: u64 = 1 << 29;
 
 /// The members of an archive, after its folder.
 const PICKLE: &[u8] = b"data.pkl";
@@ -33,11 +36,12 @@ struct Archive {
 /// Returns the tensors and what kind of zip file it is.
 pub(super) fn tensors(source: &dyn ReadAt) -> Option<(ContainerKind, Vec<Tensor>)> {
     let mut found = Found::default();
+    let mut budget_bytes = PICKLES_BYTES_MAX;
     if let Some(members) = zip::members(source) {
         let mut archive = Archive::default();
         for member in members.iter().filter(|member| member.is_stored) {
             if let Some(folder) = folder(&member.name, PICKLE) {
-                archive.add(source, folder, member.offset, Some(member.length_bytes));
+                archive.add(source, folder, member.offset, Some(member.length_bytes), &mut budget_bytes);
             }
         }
         found.add(source, &members, &archive)?;
@@ -45,7 +49,9 @@ pub(super) fn tensors(source: &dyn ReadAt) -> Option<(ContainerKind, Vec<Tensor>
     }
     let (mut archive, mut members) = (Archive::default(), Vec::new());
     let mut walk = Walk::new(source);
-    while let Some(record) = walk.record(|name, offset| archive.length_of(source, name, offset)) {
+    while let Some(record) =
+        walk.record(|name, offset| archive.length_of(source, name, offset, &mut budget_bytes))
+    {
         match record {
             Record::Member(member) => members.push(member),
             Record::End => {
@@ -61,10 +67,18 @@ pub(super) fn tensors(source: &dyn ReadAt) -> Option<(ContainerKind, Vec<Tensor>
 
 impl Archive {
     /// Reads the pickle of `folder`, which begins at `offset`, and returns its length, as far as it is one.
-    fn add(&mut self, source: &dyn ReadAt, folder: &[u8], offset: u64, length: Option<u64>) -> Option<u64> {
+    fn add(
+        &mut self,
+        source: &dyn ReadAt,
+        folder: &[u8],
+        offset: u64,
+        length: Option<u64>,
+        budget_bytes: &mut u64,
+    ) -> Option<u64> {
         let mut wanted = length.unwrap_or(PICKLE_FIRST_BYTES);
         while wanted <= PICKLE_BYTES_MAX {
             let room = source.size_bytes().map_or(wanted, |size| size.saturating_sub(offset).min(wanted));
+            *budget_bytes = budget_bytes.checked_sub(room)?;
             let bytes = front(source, offset, room)?;
             match pickle::read(&bytes) {
                 Ok(graph) => {
@@ -80,9 +94,15 @@ impl Archive {
     }
 
     /// Returns how long a member is whose header does not tell it, as its archive's pickle does.
-    fn length_of(&mut self, source: &dyn ReadAt, name: &[u8], offset: u64) -> Option<u64> {
+    fn length_of(
+        &mut self,
+        source: &dyn ReadAt,
+        name: &[u8],
+        offset: u64,
+        budget_bytes: &mut u64,
+    ) -> Option<u64> {
         if let Some(folder) = folder(name, PICKLE) {
-            return self.add(source, folder, offset, None);
+            return self.add(source, folder, offset, None, budget_bytes);
         }
         let (folder, key) = storage_key(name)?;
         self.folders.get(folder)?.get(key).map(|storage| storage.length_bytes)

@@ -86,8 +86,9 @@ impl Sizes {
     }
 }
 
-/// Returns the members that the central directory at the end of the file lists, sorted as there. `None` where
-/// there is none, or where it counts from elsewhere than the beginning of the file.
+/// Returns the members that the central directory at the end of the file lists, sorted by offset. `None`
+/// where there is none, where it counts from elsewhere than the beginning of the file, and where members
+/// overlap: so nothing is read more than once, however often it is listed.
 pub(super) fn members(source: &dyn ReadAt) -> Option<Vec<Member>> {
     let size = source.size_bytes()?;
     let directory = directory(source, size)?;
@@ -99,7 +100,9 @@ pub(super) fn members(source: &dyn ReadAt) -> Option<Vec<Member>> {
         (member.offset.checked_add(member.length_bytes)? <= directory.begin).then_some(())?;
         members.push(member);
     }
-    (fields.position() == directory.end).then_some(members)
+    members.sort_by_key(|member| member.offset);
+    let is_apart = members.is_sorted_by(|one, next| one.offset + one.length_bytes <= next.offset);
+    (is_apart && fields.position() == directory.end).then_some(members)
 }
 
 struct Directory {
@@ -122,14 +125,15 @@ fn directory(source: &dyn ReadAt, size: u64) -> Option<Directory> {
     let mut count = number::<2>(&tail, at + 10)?;
     let mut length = number::<4>(&tail, at + 12)?;
     let mut begin = number::<4>(&tail, at + 16)?;
-    let locator = end
-        .checked_sub(LOCATOR_64_BYTES as u64)
-        .and_then(|at| field_at::<LOCATOR_64_BYTES>(source, at))
+    let locator_at = end.saturating_sub(LOCATOR_64_BYTES as u64);
+    let locator = field_at::<LOCATOR_64_BYTES>(source, locator_at)
         .filter(|locator| number::<4>(locator, 0) == Some(LOCATOR_64));
     if let Some(locator) = locator {
         end = number::<8>(&locator, 8)?;
         let record: [u8; END_64_BYTES] = field_at(source, end)?;
-        (number::<4>(&record, 0)? == END_64).then_some(())?;
+        // In an archive behind another, the place is that of the other's record.
+        let is_next = end.checked_add(number::<8>(&record, 4)?)?.checked_add(12)? == locator_at;
+        (is_next && number::<4>(&record, 0)? == END_64).then_some(())?;
         count = number::<8>(&record, 32)?;
         length = number::<8>(&record, 40)?;
         begin = number::<8>(&record, 48)?;

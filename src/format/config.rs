@@ -50,7 +50,7 @@ impl ChunkerSet {
 /// The sets of a new repository: general, dump, tensors, opaque.
 pub const DEFAULT_CHUNKER_SETS: [ChunkerSet; 4] = [
     set(0, 16_384, 65_536, 262_144),
-    set(1, 4_096, 16_384, 65_536),
+    set(1, 2_048, 8_192, 32_768),
     set(2, 32_768, 131_072, 524_288),
     set(3, 65_536, 262_144, 1_048_576),
 ];

@@ -330,9 +330,9 @@ mod tests {
     }
 
     #[test]
-    fn a_block_with_bases_has_a_limit_of_its_own() {
+    fn a_block_with_and_without_bases_has_a_limit() {
         for (length_bytes, bases, holds) in
-            [(262_144, 1, true), (262_145, 1, false), (262_145, 0, true), (1_048_577, 0, false)]
+            [(262_145, 1, true), (1_048_576, 1, true), (1_048_577, 1, false), (1_048_577, 0, false)]
         {
             let mut directory = sample();
             let block = &mut directory.blocks[1];

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::IndexError;
+use super::filter::Filter;
 use super::folder::{self, TemporaryFolder};
 use super::schema::{self, counter, set_counter};
 use crate::base::RepositoryId;
@@ -22,6 +23,8 @@ pub struct IndexSettings {
     pub update_buffer_bytes: usize,
     /// Rows of the two smaller levels of chunk rows.
     pub level_row_max: [u64; 2],
+    /// Features of chunks that are remembered; each takes 16 bytes and a little.
+    pub feature_row_max: u64,
 }
 
 impl Default for IndexSettings {
@@ -31,6 +34,7 @@ impl Default for IndexSettings {
             page_size_bytes: 8_192,
             update_buffer_bytes: 20 << 20,
             level_row_max: [1 << 19, 1 << 23],
+            feature_row_max: 1 << 24,
         }
     }
 }
@@ -45,6 +49,8 @@ pub struct IndexDatabase {
     pub(super) handle: i64,
     pub(super) settings: IndexSettings,
     pub(super) path: PathBuf,
+    /// Locked while the connection is, never the other way round.
+    pub(super) features: Mutex<Option<Filter>>,
     /// Dropped after the connection.
     _temporary: Option<TemporaryFolder>,
 }
@@ -86,7 +92,8 @@ impl IndexDatabase {
         temporary: Option<TemporaryFolder>,
     ) -> Result<Self, IndexError> {
         let connection = Mutex::new(connection);
-        let mut database = Self { connection, handle: 0, settings, path, _temporary: temporary };
+        let features = Mutex::new(None);
+        let mut database = Self { connection, handle: 0, settings, path, features, _temporary: temporary };
         database.handle = database.write(|transaction| {
             let handle = counter(transaction, "next_handle")?;
             set_counter(transaction, "next_handle", handle.saturating_add(1))?;

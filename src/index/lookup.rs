@@ -1,6 +1,6 @@
 //! From chunk ids to blocks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -257,6 +257,33 @@ impl IndexDatabase {
             })?;
             copies.sort_by_key(|(is_pending, copy)| (*is_pending, copy.block.depth, copy.ordinal));
             Ok(copies.into_iter().map(|(_, copy)| copy).collect())
+        })
+    }
+
+    /// Returns, for each of `names`, the chunks that begin with it, each with its best copy (as
+    /// [`Self::locate`] sees it).
+    pub fn locate_bases(
+        &self,
+        names: &[BaseName],
+    ) -> Result<Vec<BTreeMap<ChunkId, ChunkLocation>>, IndexError> {
+        self.read(|transaction| {
+            let mut found: Vec<BTreeMap<ChunkId, (bool, ChunkLocation)>> = vec![BTreeMap::new(); names.len()];
+            visit_copies(transaction, self.handle, names, |place, block, pack, place_in_block| {
+                let (Some(found), Some(id)) = (found.get_mut(place), block.id(place_in_block)) else {
+                    return Ok(());
+                };
+                let is_better = found.get(&id).is_none_or(|(is_pending, location)| {
+                    (pack.is_pending, block.depth) < (*is_pending, location.block.depth)
+                });
+                if is_better {
+                    found.insert(id, (pack.is_pending, block.chunk_location(pack, place_in_block)?));
+                }
+                Ok(())
+            })?;
+            let best = |found: BTreeMap<ChunkId, (bool, ChunkLocation)>| {
+                found.into_iter().map(|(id, (_, location))| (id, location)).collect()
+            };
+            Ok(found.into_iter().map(best).collect())
         })
     }
 

@@ -14,7 +14,7 @@ use crate::base::RepositoryId;
 /// Marks the file as this room's ("snpi").
 const APPLICATION_ID: i64 = 0x736e_7069;
 /// Counts up with every change of the tables; another number means the database is made anew.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// How long a statement waits for another process.
 const BUSY_WAIT_SECONDS: u64 = 30;
 /// How large the write-ahead log may stay on disk once it is empty.
@@ -56,8 +56,13 @@ CREATE TABLE runs(number INTEGER PRIMARY KEY, command TEXT NOT NULL,
     started_seconds INTEGER NOT NULL, started_nanoseconds INTEGER NOT NULL,
     ended_seconds INTEGER NOT NULL, ended_nanoseconds INTEGER NOT NULL,
     outcome TEXT NOT NULL, summary TEXT NOT NULL);
+CREATE TABLE feature_runs(run INTEGER PRIMARY KEY, rows INTEGER NOT NULL);
+CREATE TABLE feature_pages(run INTEGER NOT NULL, first INTEGER NOT NULL, rows BLOB NOT NULL,
+    PRIMARY KEY(run, first)) WITHOUT ROWID;
+CREATE TABLE kin(key BLOB PRIMARY KEY, node BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX kin_by_use ON kin(used);
 INSERT INTO counters VALUES ('next_ordinal', 0), ('next_pack', 1), ('next_handle', 1),
-    ('rows_0', 0), ('rows_1', 0);
+    ('rows_0', 0), ('rows_1', 0), ('kin_used', 0);
 ";
 
 /// Makes the tables in the empty file at `path`.

@@ -10,10 +10,10 @@ use crate::backend::Backend;
 use crate::backend::memory::MemoryBackend;
 use crate::base::clock::SeededEntropy;
 use crate::base::{ChunkId, Entropy, NoProgress, SnapshotId, SystemClock, Time};
+use crate::codec::Hint;
 use crate::crypto::Secret;
 use crate::format::node::{ChunkRef, Node, NodeKind};
 use crate::format::snapshot::{Snapshot, Totals};
-use crate::pack::Sealing;
 use crate::repository::{
     ChunkReader, ChunkWriter, DirectoryWriter, Environment, IndexPlace, InitOptions, ListReader, ListWriter,
     OpenSecret, Repository, find_path,
@@ -83,7 +83,7 @@ pub(crate) fn store_file(repository: &Arc<Repository>, name: &str, data: &[u8]) 
     let mut list = ListWriter::new();
     for piece in data.chunks(CHUNK_BYTES) {
         let id = repository.keys().data_id(piece);
-        writer.add_data(id, piece, Sealing::Stored).unwrap();
+        writer.add_data(id, piece, Hint::Stored).unwrap();
         let length_bytes = u32::try_from(piece.len()).unwrap();
         list.push(ChunkRef { id, length_bytes }, &mut writer).unwrap();
     }

@@ -2,22 +2,19 @@
 
 use super::PackError;
 use crate::base::ChunkId;
-use crate::codec::{self, BaseUse, Coding, PartCoder};
+use crate::codec::{self, Base, BaseUse, Coding, Hint, PREFIX_LEVEL, PartCoder};
 use crate::crypto::KeyRing;
-use crate::format::pack::{Content, DirectoryBlock, DirectoryChunk};
+use crate::format::pack::{BaseName, Content, DirectoryBlock, DirectoryChunk};
 use crate::format::sealed::associated_data;
 use crate::format::{FormatError, Kind};
 
-/// What is known about the bytes of a block before it is coded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sealing {
-    /// Nothing: a sample decides, planes included.
-    Sampled,
-    /// Text or records: a sample decides, without planes.
-    Text,
-    /// Already compressed: stored.
-    Stored,
-}
+/// A block that a base brings below this part of its plaintext is not coded alone as well to compare: text
+/// without a base rarely gets below a fifth.
+const GAIN_BEYOND_DOUBT: usize = 6;
+/// Mixing that brings a block below this part of it is worth a chain of any length.
+const SPARSE_PART: usize = 10;
+/// Where mixing saves a tenth, each link of a chain costs a whole decoding: chains stay short.
+const DENSE_CHAIN_MAX: u8 = 3;
 
 /// A block as it goes into a pack.
 #[derive(Debug, Clone)]
@@ -37,6 +34,20 @@ fn chunk_id(keys: &KeyRing, content: Content, plain: &[u8]) -> ChunkId {
     }
 }
 
+/// What a block is coded against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockBase {
+    /// Names of the base chunks, in order.
+    pub names: Vec<BaseName>,
+    /// Their plaintext, one after the other.
+    pub bytes: Vec<u8>,
+    /// Depth of the block that is coded against them: one more than the greatest of theirs.
+    pub depth: u8,
+    /// The byte of the base that belongs to the first byte of the block, for arrays of numbers that are mixed
+    /// with their former values; `None` for text, which is looked up in the base.
+    pub skip: Option<usize>,
+}
+
 /// Codes and seals `raw`, which is `chunks` one after the other, as one block without base; opens the result
 /// again and re-hashes every chunk.
 ///
@@ -47,24 +58,83 @@ pub fn seal_block(
     content: Content,
     raw: &[u8],
     chunks: Vec<DirectoryChunk>,
-    sealing: Sealing,
+    hint: Hint,
 ) -> Result<SealedBlock, PackError> {
-    let coding = match sealing {
-        Sealing::Stored => Coding::Whole(PartCoder::Raw),
-        Sealing::Text => codec::choose(raw, false),
-        Sealing::Sampled => codec::choose(raw, true),
+    let plain = plain_block(chunks);
+    match codec::encode(raw, codec::choose(raw, hint), Base::NONE) {
+        Ok(coded) => seal_or_fall_back(keys, content, raw, plain, &coded, &[]),
+        Err(_) => seal_raw(keys, content, raw, plain),
+    }
+}
+
+/// The same with a base, where the base makes the block smaller than coding it alone; else without.
+pub fn seal_block_with_base(
+    keys: &KeyRing,
+    content: Content,
+    raw: &[u8],
+    chunks: Vec<DirectoryChunk>,
+    hint: Hint,
+    base: &BlockBase,
+) -> Result<SealedBlock, PackError> {
+    let Some(coded) = code_with_base(raw, hint, base) else {
+        return seal_block(keys, content, raw, chunks, hint);
     };
-    let entry = DirectoryBlock { stored_bytes: 0, depth: 0, bases: Vec::new(), chunks };
-    match try_seal(keys, content, raw, &entry, coding) {
+    let entry = DirectoryBlock { stored_bytes: 0, depth: base.depth, bases: base.names.clone(), chunks };
+    seal_or_fall_back(keys, content, raw, entry, &coded, &base.bytes)
+}
+
+/// Returns the block coded with its base; `None` where that does not pay.
+fn code_with_base(raw: &[u8], hint: Hint, base: &BlockBase) -> Option<Vec<u8>> {
+    let based_bytes = |coded: &[u8]| coded.len() + base.names.len() * size_of::<BaseName>();
+    if let Some(skip) = base.skip {
+        let coding = codec::choose_xor(raw, &base.bytes, skip, hint)?;
+        let mixed = Base { use_: BaseUse::Xor, bytes: &base.bytes, skip };
+        let coded = codec::encode(raw, coding, mixed).ok()?;
+        let is_sparse = coded.len().saturating_mul(SPARSE_PART) <= raw.len();
+        let is_worth_its_chain = is_sparse || base.depth <= DENSE_CHAIN_MAX;
+        return (is_worth_its_chain && based_bytes(&coded) < raw.len()).then_some(coded);
+    }
+    let coding = Coding::Whole(PartCoder::Zstd { level: PREFIX_LEVEL });
+    let prefix = Base { use_: BaseUse::Prefix, bytes: &base.bytes, skip: 0 };
+    let coded = codec::encode(raw, coding, prefix).ok()?;
+    if coded.len().saturating_mul(GAIN_BEYOND_DOUBT) > raw.len() {
+        let alone = codec::encode(raw, codec::choose(raw, hint), Base::NONE);
+        if alone.is_ok_and(|alone| alone.len() <= based_bytes(&coded)) {
+            return None;
+        }
+    }
+    Some(coded)
+}
+
+fn plain_block(chunks: Vec<DirectoryChunk>) -> DirectoryBlock {
+    DirectoryBlock { stored_bytes: 0, depth: 0, bases: Vec::new(), chunks }
+}
+
+fn seal_or_fall_back(
+    keys: &KeyRing,
+    content: Content,
+    raw: &[u8],
+    entry: DirectoryBlock,
+    coded: &[u8],
+    base: &[u8],
+) -> Result<SealedBlock, PackError> {
+    match try_seal(keys, content, raw, &entry, coded, base) {
         Ok((stored, stored_bytes)) => {
             Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: false })
         }
-        Err(_) => {
-            let raw_coding = Coding::Whole(PartCoder::Raw);
-            let (stored, stored_bytes) = try_seal(keys, content, raw, &entry, raw_coding)?;
-            Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: true })
-        }
+        Err(_) => seal_raw(keys, content, raw, plain_block(entry.chunks)),
     }
+}
+
+fn seal_raw(
+    keys: &KeyRing,
+    content: Content,
+    raw: &[u8],
+    entry: DirectoryBlock,
+) -> Result<SealedBlock, PackError> {
+    let coded = codec::encode(raw, Coding::Whole(PartCoder::Raw), Base::NONE)?;
+    let (stored, stored_bytes) = try_seal(keys, content, raw, &entry, &coded, &[])?;
+    Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: true })
 }
 
 fn try_seal(
@@ -72,12 +142,12 @@ fn try_seal(
     content: Content,
     raw: &[u8],
     entry: &DirectoryBlock,
-    coding: Coding,
+    coded: &[u8],
+    base: &[u8],
 ) -> Result<(Vec<u8>, u32), PackError> {
-    let coded = codec::encode(raw, coding, BaseUse::None, &[])?;
-    let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), &coded);
+    let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), coded);
     let stored_bytes = u32::try_from(stored.len()).map_err(|_| FormatError::invalid("length of a block"))?;
-    let read_back = open_block(keys, &stored, raw.len(), &[])?;
+    let read_back = open_block(keys, &stored, raw.len(), base)?;
     verify_chunks(keys, content, entry, &read_back)?;
     Ok((stored, stored_bytes))
 }
@@ -141,12 +211,12 @@ mod tests {
         let text = b"INSERT INTO t VALUES (1);\n".repeat(1000);
         for raw in [vec![7], vec![1, 2, 3], noise(9), noise(65_537), noise(1 << 20), floats, text] {
             for content in [Content::Data, Content::Tree] {
-                for sealing in [Sealing::Sampled, Sealing::Text, Sealing::Stored] {
+                for hint in [Hint::Unknown, Hint::Text, Hint::Stored] {
                     let length_bytes = u32::try_from(raw.len()).unwrap();
                     let chunks = vec![DirectoryChunk { id: chunk_id(&keys, content, &raw), length_bytes }];
-                    let sealed = seal_block(&keys, content, &raw, chunks, sealing).unwrap();
+                    let sealed = seal_block(&keys, content, &raw, chunks, hint).unwrap();
                     let grown = sealed.stored.len() <= raw.len() + OVERHEAD_BYTES;
-                    assert!(grown && !sealed.fell_back, "{} bytes, {sealing:?}", raw.len());
+                    assert!(grown && !sealed.fell_back, "{} bytes, {hint:?}", raw.len());
                 }
             }
         }

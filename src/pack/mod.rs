@@ -1,10 +1,10 @@
-//! Blocks into packs and back (`format-spec/07-packs.md`): coding, sealing, self-check, directory.
+//! Blocks into packs and back (`format-spec/07-packs.md`): coding, hint, self-check, directory.
 
 mod block;
 mod reader;
 mod writer;
 
-pub use block::{SealedBlock, Sealing, open_block, seal_block, verify_chunks};
+pub use block::{BlockBase, SealedBlock, open_block, seal_block, seal_block_with_base, verify_chunks};
 pub use reader::{ParsedPack, parse_pack, read_directory};
 pub use writer::{FinishedPack, PackWriter};
 

@@ -90,9 +90,10 @@ mod tests {
     use super::*;
     use crate::base::RepositoryId;
     use crate::base::clock::SeededEntropy;
+    use crate::codec::Hint;
     use crate::crypto::MasterKey;
     use crate::format::pack::DirectoryChunk;
-    use crate::pack::{PackWriter, Sealing, open_block, seal_block, verify_chunks};
+    use crate::pack::{PackWriter, open_block, seal_block, verify_chunks};
 
     fn keys() -> KeyRing {
         let master = MasterKey::from_bytes([1; 32]);
@@ -108,7 +109,7 @@ mod tests {
             let chunks = raw.chunks(5000);
             let chunks = chunks.map(|data| DirectoryChunk { id: keys.data_id(data), length_bytes: 5000 });
             let chunks = chunks.collect();
-            writer.push(seal_block(&keys, Content::Data, &raw, chunks, Sealing::Sampled).unwrap());
+            writer.push(seal_block(&keys, Content::Data, &raw, chunks, Hint::Unknown).unwrap());
         }
         let pack = writer.finish(&keys).unwrap();
         let parsed = parse_pack(&keys, &pack.id, &pack.bytes).unwrap();

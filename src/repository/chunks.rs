@@ -3,79 +3,44 @@
 //! Restore of many files does not come through here: it plans by pack. This reader keeps decoded blocks and
 //! whole small packs within a bound and is meant for access that moves forward.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+mod cache;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use cache::ChunkCache;
+
 use super::{Error, Repository};
 use crate::backend::ObjectKey;
+use crate::base::ChunkId;
 use crate::base::limits::{BASE_DEPTH_MAX, BASE_MAX_BYTES};
-use crate::base::{ChunkId, PackId};
-use crate::format::pack::{BaseName, Content};
+use crate::format::pack::Content;
 use crate::index::{BlockLocation, ChunkLocation};
 use crate::pack::{PackError, open_block};
 
-/// Decoded blocks kept.
-const BLOCKS_MAX_BYTES: usize = 48 << 20;
-/// Sealed tree packs kept.
-const PACKS_MAX_BYTES: usize = 48 << 20;
 /// Tree packs up to this size are fetched whole.
 const WHOLE_PACK_MAX_BYTES: u32 = 20 << 20;
 /// How many chunks may share a base name before the reader gives up on it.
 const BASE_CANDIDATES_MAX: usize = 4;
 
-/// A first-in-first-out cache bounded by bytes.
-#[derive(Debug)]
-struct Cache<K, V> {
-    entries: HashMap<K, (V, usize)>,
-    order: VecDeque<K>,
-    held_bytes: usize,
-    max_bytes: usize,
-}
-
-impl<K: std::hash::Hash + Eq + Clone, V: Clone> Cache<K, V> {
-    fn new(max_bytes: usize) -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new(), held_bytes: 0, max_bytes }
-    }
-
-    fn get(&self, key: &K) -> Option<V> {
-        self.entries.get(key).map(|(value, _)| value.clone())
-    }
-
-    fn put(&mut self, key: K, value: V, bytes: usize) {
-        if self.entries.insert(key.clone(), (value, bytes)).is_some() {
-            return;
-        }
-        self.order.push_back(key);
-        self.held_bytes += bytes;
-        while self.held_bytes > self.max_bytes && self.order.len() > 1 {
-            if let Some((_, bytes)) = self.order.pop_front().and_then(|oldest| self.entries.remove(&oldest)) {
-                self.held_bytes -= bytes;
-            }
-        }
-    }
-}
-
-/// Decoded blocks by pack and offset.
-type BlockCache = Cache<(PackId, u32), Arc<Vec<u8>>>;
-
 /// Reads chunks by id, checked against it. May be shared by threads.
 #[derive(Debug)]
 pub struct ChunkReader<'r> {
     repository: &'r Repository,
-    blocks: Mutex<BlockCache>,
-    packs: Mutex<Cache<PackId, Bytes>>,
+    cache: Arc<ChunkCache>,
 }
 
 impl<'r> ChunkReader<'r> {
-    /// Returns a reader with empty caches.
+    /// Returns a reader with an empty cache.
     pub fn new(repository: &'r Repository) -> Self {
-        Self {
-            repository,
-            blocks: Mutex::new(Cache::new(BLOCKS_MAX_BYTES)),
-            packs: Mutex::new(Cache::new(PACKS_MAX_BYTES)),
-        }
+        Self::with_cache(repository, Arc::default())
+    }
+
+    /// Returns a reader with a cache that others of the same repository may use too.
+    pub fn with_cache(repository: &'r Repository, cache: Arc<ChunkCache>) -> Self {
+        Self { repository, cache }
     }
 
     /// Returns the repository that this reads.
@@ -88,10 +53,30 @@ impl<'r> ChunkReader<'r> {
         self.read_at_depth(content, id, 0)
     }
 
+    /// Returns a chunk's plaintext, whose best copy the caller has looked up.
+    pub fn read_located(
+        &self,
+        content: Content,
+        id: &ChunkId,
+        first: &ChunkLocation,
+    ) -> Result<Bytes, Error> {
+        self.read_copies(content, id, first, 0)
+    }
+
     fn read_at_depth(&self, content: Content, id: &ChunkId, depth: u64) -> Result<Bytes, Error> {
         let located = self.repository.index.locate(std::slice::from_ref(id))?.pop().flatten();
         let Some(first) = located else { return Err(Error::MissingChunk { id: *id }) };
-        match self.read_copy(content, id, &first, depth) {
+        self.read_copies(content, id, &first, depth)
+    }
+
+    fn read_copies(
+        &self,
+        content: Content,
+        id: &ChunkId,
+        first: &ChunkLocation,
+        depth: u64,
+    ) -> Result<Bytes, Error> {
+        match self.read_copy(content, id, first, depth) {
             Ok(chunk) => Ok(chunk),
             Err(error) if error.is_damage() => {
                 for copy in self.repository.index.locate_all(id)? {
@@ -115,56 +100,80 @@ impl<'r> ChunkReader<'r> {
         location: &ChunkLocation,
         depth: u64,
     ) -> Result<Bytes, Error> {
-        let object = ObjectKey::pack(&location.block.pack).to_string();
-        let damaged = |reason: &str| Error::Damaged { object: object.clone(), reason: reason.to_owned() };
+        let object = || ObjectKey::pack(&location.block.pack).to_string();
         if location.block.content != content {
-            return Err(damaged("chunk of the wrong domain"));
+            let reason = "chunk of the wrong domain".to_owned();
+            return Err(Error::Damaged { object: object(), reason });
         }
+        let key = (location.block.pack, location.block.offset);
+        if let Some(block) = self.cache.block(&key) {
+            return self.chunk_of(&block, content, id, location);
+        }
+        let bases = self.bases_of(&location.block, depth)?;
+        let is_only = bases.len() == 1;
         let mut mismatch = None;
-        for base in self.bases_of(&location.block, depth)? {
-            let block = match self.block(&location.block, &base) {
-                Ok(block) => block,
-                Err(error) if error.is_damage() => {
-                    mismatch = Some(error);
-                    continue;
-                }
+        for base in bases {
+            let found = self
+                .block(&location.block, &base, is_only)
+                .and_then(|block| self.chunk_of(&block, content, id, location));
+            match found {
+                Ok(chunk) => return Ok(chunk),
+                Err(error) if error.is_damage() => mismatch = Some(error),
                 Err(error) => return Err(error),
-            };
-            let start = usize::try_from(location.chunk_offset).unwrap_or(usize::MAX);
-            let length = usize::try_from(location.length_bytes).unwrap_or(usize::MAX);
-            let plain = block.get(start..start.saturating_add(length));
-            let plain = plain.ok_or_else(|| damaged("chunk beyond the end of its block"))?;
-            let found = match content {
-                Content::Data => self.repository.keys.data_id(plain),
-                Content::Tree => self.repository.keys.tree_id(plain),
-            };
-            if found == *id {
-                return Ok(Bytes::copy_from_slice(plain));
             }
-            mismatch = Some(Error::of_pack(object.as_str(), PackError::ChunkMismatch { id: *id }));
         }
-        Err(mismatch.unwrap_or_else(|| damaged("no base of a block fits")))
+        let reason = "no base of a block fits".to_owned();
+        Err(mismatch.unwrap_or_else(|| Error::Damaged { object: object(), reason }))
+    }
+
+    /// Cuts a chunk out of its block and compares it with its id.
+    fn chunk_of(
+        &self,
+        block: &[u8],
+        content: Content,
+        id: &ChunkId,
+        location: &ChunkLocation,
+    ) -> Result<Bytes, Error> {
+        let object = || ObjectKey::pack(&location.block.pack).to_string();
+        let start = usize::try_from(location.chunk_offset).unwrap_or(usize::MAX);
+        let length = usize::try_from(location.length_bytes).unwrap_or(usize::MAX);
+        let Some(plain) = block.get(start..start.saturating_add(length)) else {
+            let reason = "chunk beyond the end of its block".to_owned();
+            return Err(Error::Damaged { object: object(), reason });
+        };
+        let found = match content {
+            Content::Data => self.repository.keys.data_id(plain),
+            Content::Tree => self.repository.keys.tree_id(plain),
+        };
+        if found != *id {
+            return Err(Error::of_pack(object(), PackError::ChunkMismatch { id: *id }));
+        }
+        Ok(Bytes::copy_from_slice(plain))
     }
 
     /// Returns the possible bases of a block: one, empty without bases; several only where names are
     /// ambiguous.
     pub(crate) fn bases_of(&self, block: &BlockLocation, depth: u64) -> Result<Vec<Vec<u8>>, Error> {
+        if block.bases.is_empty() {
+            return Ok(vec![Vec::new()]);
+        }
         let object = || ObjectKey::pack(&block.pack).to_string();
         let damaged = |reason: &str| Error::Damaged { object: object(), reason: reason.to_owned() };
-        let mut variants = vec![Vec::new()];
-        if block.bases.is_empty() {
-            return Ok(variants);
-        }
         if depth >= BASE_DEPTH_MAX {
             return Err(damaged("chain of bases is too long or goes in a circle"));
         }
-        for name in &block.bases {
-            let candidates = self.base_candidates(block.content, *name, depth)?;
-            variants = variants
-                .iter()
-                .flat_map(|start| candidates.iter().map(move |next| [start.as_slice(), next].concat()))
-                .take(BASE_CANDIDATES_MAX)
-                .collect();
+        let mut variants = vec![Vec::new()];
+        for (name, copies) in block.bases.iter().zip(self.repository.index.locate_bases(&block.bases)?) {
+            let candidates = self.base_candidates(block.content, &name.0, &copies, depth)?;
+            if let ([base], [candidate]) = (variants.as_mut_slice(), candidates.as_slice()) {
+                base.extend_from_slice(candidate);
+            } else {
+                variants = variants
+                    .iter()
+                    .flat_map(|start| candidates.iter().map(move |next| [start.as_slice(), next].concat()))
+                    .take(BASE_CANDIDATES_MAX)
+                    .collect();
+            }
             let longest = variants.iter().map(Vec::len).max().unwrap_or(0);
             if u64::try_from(longest).unwrap_or(u64::MAX) > BASE_MAX_BYTES {
                 return Err(damaged("base of a block is too long"));
@@ -173,12 +182,17 @@ impl<'r> ChunkReader<'r> {
         Ok(variants)
     }
 
-    fn base_candidates(&self, content: Content, name: BaseName, depth: u64) -> Result<Vec<Bytes>, Error> {
-        let ids = self.repository.index.resolve_base(name)?;
+    fn base_candidates(
+        &self,
+        content: Content,
+        name: &[u8; 8],
+        copies: &BTreeMap<ChunkId, ChunkLocation>,
+        depth: u64,
+    ) -> Result<Vec<Bytes>, Error> {
         let mut candidates = Vec::new();
         let mut missing = None;
-        for id in ids.iter().take(BASE_CANDIDATES_MAX) {
-            match self.read_at_depth(content, id, depth + 1) {
+        for (id, location) in copies.iter().take(BASE_CANDIDATES_MAX) {
+            match self.read_copies(content, id, location, depth + 1) {
                 Ok(chunk) => candidates.push(chunk),
                 Err(error) if error.is_damage() => missing = Some(error),
                 Err(error) => return Err(error),
@@ -186,27 +200,31 @@ impl<'r> ChunkReader<'r> {
         }
         if candidates.is_empty() {
             let mut padded = [0; 32];
-            padded[..8].copy_from_slice(&name.0);
+            padded[..8].copy_from_slice(name);
             return Err(missing.unwrap_or(Error::MissingChunk { id: ChunkId(padded) }));
         }
         Ok(candidates)
     }
 
-    fn block(&self, location: &BlockLocation, base: &[u8]) -> Result<Arc<Vec<u8>>, Error> {
+    /// Decodes a block; `keep` where its base is certain.
+    fn block(&self, location: &BlockLocation, base: &[u8], keep: bool) -> Result<Arc<Vec<u8>>, Error> {
         let key = (location.pack, location.offset);
-        let cached = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
-        if let Some(block) = cached.filter(|_| base.is_empty()) {
-            return Ok(block);
-        }
+        let _working = if keep {
+            match self.cache.block_or_work(&key) {
+                Ok(block) => return Ok(block),
+                Err(working) => Some(working),
+            }
+        } else {
+            None
+        };
         let stored = self.stored_block(location)?;
         let raw_bytes = usize::try_from(location.raw_bytes).unwrap_or(usize::MAX);
         let object = || ObjectKey::pack(&location.pack).to_string();
         let block = open_block(&self.repository.keys, &stored, raw_bytes, base)
             .map_err(|error| Error::of_pack(object(), error))?;
         let block = Arc::new(block);
-        if base.is_empty() {
-            let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-            blocks.put(key, block.clone(), block.len());
+        if keep {
+            self.cache.keep_block(key, &block);
         }
         Ok(block)
     }
@@ -217,8 +235,7 @@ impl<'r> ChunkReader<'r> {
         let start = usize::try_from(location.offset).unwrap_or(usize::MAX);
         let end = start.saturating_add(usize::try_from(location.stored_bytes).unwrap_or(usize::MAX));
         if location.content == Content::Tree {
-            let cached = self.packs.lock().unwrap_or_else(PoisonError::into_inner).get(&location.pack);
-            let pack = match cached {
+            let pack = match self.cache.pack(&location.pack) {
                 Some(pack) => Some(pack),
                 None => self.fetch_whole(location)?,
             };
@@ -237,8 +254,7 @@ impl<'r> ChunkReader<'r> {
         let key = ObjectKey::pack(&location.pack);
         match self.repository.backend.get(&key, u64::from(WHOLE_PACK_MAX_BYTES)) {
             Ok(pack) => {
-                let mut packs = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
-                packs.put(location.pack, pack.clone(), pack.len());
+                self.cache.keep_pack(location.pack, &pack);
                 Ok(Some(pack))
             }
             Err(error) if error.kind == crate::backend::ErrorKind::Short => Ok(None),

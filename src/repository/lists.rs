@@ -1,16 +1,20 @@
 //! Chunk lists of files (`format-spec/05-lists.md`): written as chunks arrive, read one leaf at a time.
 
-use super::{ChunkReader, ChunkWriter, Error};
+use super::{BaseChunk, ChunkReader, ChunkWriter, Error};
 use crate::base::ChunkId;
 use crate::base::limits::{INLINE_CHUNK_COUNT_MAX, LIST_LEVEL_MAX};
 use crate::format::list::{ListChunk, ListEntry, ends_after};
 use crate::format::node::{ChunkRef, FileContent};
 use crate::format::pack::Content;
 
+/// Leaves of an earlier list that one new leaf is coded against.
+const LEAVES_BESIDE_MAX: usize = 4;
+
 /// Gathers the chunks of one file, in order, in bounded memory.
 #[derive(Debug, Default)]
 pub struct ListWriter {
     inline: Vec<ChunkRef>,
+    beside: Vec<BaseChunk>,
     levels: Vec<Vec<ListEntry>>,
     chunk_count: u64,
     content_bytes: u64,
@@ -25,6 +29,16 @@ impl ListWriter {
     /// Returns the content bytes so far.
     pub fn content_bytes(&self) -> u64 {
         self.content_bytes
+    }
+
+    /// Says that an earlier version of the list stands at `leaf` where this one stands now.
+    pub fn stands_beside(&mut self, leaf: BaseChunk) {
+        if self.beside.last() != Some(&leaf) {
+            if self.beside.len() == LEAVES_BESIDE_MAX {
+                self.beside.remove(0);
+            }
+            self.beside.push(leaf);
+        }
     }
 
     /// Appends a chunk; list chunks that are complete go to `writer`.
@@ -54,7 +68,7 @@ impl ListWriter {
             return Ok(());
         }
         let entries = std::mem::take(entries);
-        let parent = store_list(level, entries, writer)?;
+        let parent = self.store_list(level, entries, writer)?;
         self.push_entry(level + 1, parent, writer)
     }
 
@@ -73,7 +87,7 @@ impl ListWriter {
                 return Ok(FileContent::List { root, level, chunk_count: self.chunk_count });
             }
             if !entries.is_empty() {
-                let parent = store_list(level, entries, writer)?;
+                let parent = self.store_list(level, entries, writer)?;
                 if self.levels.len() == level + 1 {
                     self.levels.push(Vec::new());
                 }
@@ -82,18 +96,30 @@ impl ListWriter {
             level += 1;
         }
     }
+
+    fn store_list(
+        &mut self,
+        level: usize,
+        entries: Vec<ListEntry>,
+        writer: &mut ChunkWriter,
+    ) -> Result<ListEntry, Error> {
+        let bases = match (level, self.beside.last().copied()) {
+            (0, Some(last)) => {
+                // The earlier leaf may go on where the next new one begins.
+                std::mem::replace(&mut self.beside, vec![last])
+            }
+            _ => Vec::new(),
+        };
+        let level = u8::try_from(level).map_err(|_| Error::Internal { what: "list level" })?;
+        let chunk = ListChunk { level, entries };
+        let content_bytes = chunk.content_bytes();
+        let id = writer.add_tree_beside(chunk.encode()?, &bases)?;
+        Ok(ListEntry { id, content_bytes })
+    }
 }
 
 fn entry_of(chunk: ChunkRef) -> ListEntry {
     ListEntry { id: chunk.id, content_bytes: u64::from(chunk.length_bytes) }
-}
-
-fn store_list(level: usize, entries: Vec<ListEntry>, writer: &mut ChunkWriter) -> Result<ListEntry, Error> {
-    let level = u8::try_from(level).map_err(|_| Error::Internal { what: "list level" })?;
-    let chunk = ListChunk { level, entries };
-    let content_bytes = chunk.content_bytes();
-    let id = writer.add_tree(chunk.encode()?)?;
-    Ok(ListEntry { id, content_bytes })
 }
 
 /// Reads the chunks of one file in order, holding one list chunk a level.
@@ -106,6 +132,7 @@ pub struct ListReader<'a, 'r> {
     expected_count: Option<u64>,
     seen_count: u64,
     list_chunks: Vec<ChunkId>,
+    leaf: Option<BaseChunk>,
 }
 
 impl<'a, 'r> ListReader<'a, 'r> {
@@ -119,6 +146,7 @@ impl<'a, 'r> ListReader<'a, 'r> {
             expected_count: None,
             seen_count: 0,
             list_chunks: Vec::new(),
+            leaf: None,
         };
         match content {
             FileContent::Inline(chunks) => {
@@ -148,6 +176,10 @@ impl<'a, 'r> ListReader<'a, 'r> {
             chunk.require_root().map_err(|error| Error::of_format(object(), &error))?;
         }
         self.list_chunks.push(*id);
+        if level == 0 {
+            let length_bytes = u32::try_from(plain.len()).unwrap_or(u32::MAX);
+            self.leaf = Some(BaseChunk { id: *id, length_bytes });
+        }
         self.stack.push((level, chunk.entries.into_iter()));
         Ok(())
     }
@@ -155,6 +187,11 @@ impl<'a, 'r> ListReader<'a, 'r> {
     /// Returns the list chunks that were read so far.
     pub fn list_chunks(&self) -> &[ChunkId] {
         &self.list_chunks
+    }
+
+    /// Returns the leaf that the last chunk came from; none where the file's node holds the chunks itself.
+    pub fn leaf(&self) -> Option<BaseChunk> {
+        self.leaf
     }
 
     /// Returns the next chunk, `None` at the end; fails when lengths or number of the chunks are not the

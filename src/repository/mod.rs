@@ -1,6 +1,7 @@
 //! An opened repository: keys, typed objects, the local index, chunk reading and writing, leases.
 
 mod audit;
+mod bases;
 mod chunks;
 mod error;
 mod keys;
@@ -21,7 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use audit::index_entry;
-pub use chunks::ChunkReader;
+pub use bases::BaseChunk;
+pub use chunks::{ChunkCache, ChunkReader};
 pub use error::{Error, describe};
 pub use keys::KeyInfo;
 pub use lease::LeaseGuard;

@@ -11,10 +11,10 @@ use crate::backend::memory::MemoryBackend;
 use crate::backend::record::RecordBackend;
 use crate::base::clock::{SeededEntropy, SystemClock};
 use crate::base::{ChunkId, NoProgress, SnapshotId, Time};
+use crate::codec::Hint;
 use crate::crypto::Secret;
 use crate::format::node::{ChunkRef, FileContent, Node, NodeKind};
 use crate::format::snapshot::{Snapshot, Totals};
-use crate::pack::Sealing;
 
 /// A repository in memory whose requests are counted.
 pub(crate) struct TestRepository {
@@ -153,7 +153,7 @@ impl TestRepository {
         let mut list = ListWriter::new();
         for plain in content.chunks(self.chunk_bytes) {
             let id = self.repository.keys().data_id(plain);
-            writer.add_data(id, plain, Sealing::Sampled).unwrap();
+            writer.add_data(id, plain, Hint::Unknown).unwrap();
             let length_bytes = u32::try_from(plain.len()).unwrap();
             list.push(ChunkRef { id, length_bytes }, writer).unwrap();
         }

@@ -1,11 +1,13 @@
 //! Storing chunks: dedup → block → code and seal → pack → put → index.
 //!
-//! One thread adds chunks; blocks are sealed by rayon; one thread packs; a few threads put packs. Every queue
+//! One thread adds chunks; blocks are sealed by rayon, where bases are read too; one thread packs; a few
+//! threads put packs. Every queue
 //! is bounded, so a slow store slows the source instead of filling memory. Whatever was put is remembered
 //! locally at once and named by an index object from time to time, so an interrupted run loses nothing that
 //! arrived.
 
 mod moved;
+mod open;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,18 +15,24 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::uploader::{UploadContext, Uploader};
-use super::{Error, Repository};
-use crate::base::ChunkId;
-use crate::base::limits::BLOCK_RAW_MAX_BYTES;
-use crate::crypto::KeyRing;
-use crate::format::pack::{Content, DirectoryChunk};
-use crate::pack::{PackError, PackWriter, SealedBlock, Sealing, seal_block};
+use bytes::Bytes;
 
-/// Plaintext of a block of tree chunks: smaller, since one path needs few of them.
-const TREE_BLOCK_BYTES: usize = 512 << 10;
+use open::{OpenBlock, OpenBlocks, Slot};
+
+use super::bases::{BaseChunk, gather, gather_exactly};
+use super::uploader::{UploadContext, Uploader};
+use super::{ChunkCache, ChunkReader, Error, Repository};
+use crate::base::ChunkId;
+use crate::chunker::features::{Sampler, features};
+use crate::codec::Hint;
+use crate::crypto::KeyRing;
+use crate::format::pack::{BaseName, Content};
+use crate::pack::{PackWriter, SealedBlock, seal_block, seal_block_with_base};
+
 /// Size at which packs of tree chunks are closed.
 const TREE_PACK_BYTES: usize = 16 << 20;
+/// Features that wait for the local index.
+const FEATURES_WAITING_MAX: usize = 1 << 18;
 /// Blocks that wait for sealing or packing, each up to a MiB plain and about as much sealed.
 const BLOCKS_WAITING_MAX: usize = 24;
 
@@ -55,6 +63,8 @@ pub(super) struct Shared {
     pub(super) stored_bytes: AtomicU64,
     pub(super) packs: AtomicU64,
     fallbacks: AtomicU64,
+    /// What new chunks are known by, not yet in the local index.
+    features: Mutex<Vec<(u64, BaseName)>>,
 }
 
 impl Shared {
@@ -66,6 +76,23 @@ impl Shared {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Remembers what the chunks of a block of text are known by.
+    fn note_features(&self, sampler: &Sampler, slot: Slot, block: &OpenBlock) {
+        if slot.content != Content::Data || slot.hint != Hint::Text {
+            return;
+        }
+        let mut found = Vec::with_capacity(block.chunks.len() * 4);
+        let mut rest = &block.raw[..];
+        for chunk in &block.chunks {
+            let length = usize::try_from(chunk.length_bytes).unwrap_or(usize::MAX);
+            let Some((plain, after)) = rest.split_at_checked(length) else { break };
+            let samples = sampler.samples(plain);
+            found.extend(features(&samples).iter().map(|feature| (*feature, BaseName::of(&chunk.id))));
+            rest = after;
+        }
+        self.features.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+    }
+
     fn take_failure(&self) -> Result<(), Error> {
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
@@ -74,34 +101,21 @@ impl Shared {
     }
 }
 
-#[derive(Debug, Default)]
-struct OpenBlock {
-    raw: Vec<u8>,
-    chunks: Vec<DirectoryChunk>,
-}
-
-type SealedLater = Receiver<Result<SealedBlock, PackError>>;
+type SealedLater = Receiver<Result<SealedBlock, Error>>;
 
 /// Stores chunks that are not there yet.
 #[derive(Debug)]
 pub struct ChunkWriter {
     repository: Arc<Repository>,
     shared: Arc<Shared>,
-    /// One block in the making for each way of sealing data, and one for trees.
-    open: [OpenBlock; 4],
+    open: OpenBlocks,
+    /// Blocks of bases.
+    cache: Arc<ChunkCache>,
+    sampler: Sampler,
     to_packer: Option<SyncSender<(Content, SealedLater)>>,
     packer: Option<JoinHandle<()>>,
     stats: WriterStats,
     dry: bool,
-}
-
-fn slot(content: Content, sealing: Sealing) -> usize {
-    match (content, sealing) {
-        (Content::Tree, _) => 0,
-        (Content::Data, Sealing::Sampled) => 1,
-        (Content::Data, Sealing::Text) => 2,
-        (Content::Data, Sealing::Stored) => 3,
-    }
 }
 
 impl ChunkWriter {
@@ -113,6 +127,8 @@ impl ChunkWriter {
             repository.require_writable()?;
             repository.adopt_intents()?;
         }
+        let sampler = Sampler::new(repository.keys.gear());
+        let sampler = sampler.map_err(|_| Error::Internal { what: "gear table" })?;
         let shared = Arc::new(Shared::default());
         let (to_packer, from_writer) = sync_channel(BLOCKS_WAITING_MAX);
         let packer = {
@@ -125,7 +141,9 @@ impl ChunkWriter {
         Ok(Self {
             repository,
             shared,
-            open: Default::default(),
+            open: OpenBlocks::default(),
+            cache: Arc::default(),
+            sampler,
             to_packer: Some(to_packer),
             packer: Some(packer),
             stats: WriterStats::default(),
@@ -149,20 +167,20 @@ impl ChunkWriter {
     }
 
     /// Stores a data chunk that is not there yet. Returns whether it was new.
-    pub fn add_data(&mut self, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<bool, Error> {
+    pub fn add_data(&mut self, id: ChunkId, data: &[u8], hint: Hint) -> Result<bool, Error> {
         if self.contains(&[id])?.first() == Some(&true) {
             return Ok(false);
         }
-        self.add_new(Content::Data, id, data, sealing)?;
+        self.add_new(Content::Data, id, data, hint)?;
         Ok(true)
     }
 
     /// Stores a data chunk that [`ChunkWriter::contains`] just said is absent.
-    pub fn add_absent(&mut self, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<bool, Error> {
+    pub fn add_absent(&mut self, id: ChunkId, data: &[u8], hint: Hint) -> Result<bool, Error> {
         if self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
             return Ok(false);
         }
-        self.add_new(Content::Data, id, data, sealing)?;
+        self.add_new(Content::Data, id, data, hint)?;
         Ok(true)
     }
 
@@ -171,62 +189,118 @@ impl ChunkWriter {
         if self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
             return Ok(false);
         }
-        self.add_new(content, id, data, Sealing::Sampled)?;
+        self.add_new(content, id, data, Hint::Unknown)?;
         Ok(true)
     }
 
-    /// Stores a tree or list chunk unless it is there, and returns its id.
-    pub fn add_tree(&mut self, plain: Vec<u8>) -> Result<ChunkId, Error> {
-        let id = self.repository.keys.tree_id(&plain);
-        if self.contains(&[id])?.first() != Some(&true) {
-            self.add_new(Content::Tree, id, &plain, Sealing::Text)?;
-        }
-        Ok(id)
+    /// Stores a run of data chunks that [`ChunkWriter::contains`] just said are absent, coded together
+    /// against `bases`, which stood in an earlier snapshot where the run stands now.
+    pub fn add_run(
+        &mut self,
+        run: &[(ChunkId, Bytes)],
+        hint: Hint,
+        bases: &[BaseChunk],
+    ) -> Result<(), Error> {
+        let absent = self.claim(run);
+        self.add_to_block(Content::Data, &absent, hint, bases)
     }
 
-    fn add_new(&mut self, content: Content, id: ChunkId, data: &[u8], sealing: Sealing) -> Result<(), Error> {
-        let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        self.stats.new_chunks += 1;
+    /// Stores chunks of numbers, one after the other, as one block mixed with their former values, where that
+    /// pays: byte `skip` of `bases` belongs to the first byte.
+    pub fn add_mixed(
+        &mut self,
+        run: &[(ChunkId, Bytes)],
+        hint: Hint,
+        bases: &[BaseChunk],
+        skip: usize,
+    ) -> Result<(), Error> {
+        let absent = self.claim(run);
+        if absent.len() != run.len() {
+            // A chunk of it is on its way already, so the others do not stand together.
+            return self.add_to_block(Content::Data, &absent, hint, &[]);
+        }
+        let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
+        self.count(Content::Data, run.len(), run_bytes);
+        if self.dry || run.is_empty() {
+            return Ok(());
+        }
+        let mut block = OpenBlock { bases: bases.to_vec(), skip: Some(skip), ..OpenBlock::default() };
+        block.raw.reserve_exact(run_bytes);
+        block.add_run(&absent)?;
+        self.flush_block(Slot { content: Content::Data, hint, has_base: true }, block)
+    }
+
+    /// Returns the chunks of a run that nobody is storing yet, each once: a run may hold a chunk twice.
+    fn claim<'c>(&self, run: &'c [(ChunkId, Bytes)]) -> Vec<(ChunkId, &'c [u8])> {
+        let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        run.iter().filter(|(id, _)| in_flight.insert(*id)).map(|(id, data)| (*id, &data[..])).collect()
+    }
+
+    fn count(&mut self, content: Content, chunks: usize, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.stats.new_chunks += u64::try_from(chunks).unwrap_or(u64::MAX);
         match content {
             Content::Data => self.stats.new_data_bytes += bytes,
             Content::Tree => self.stats.new_tree_bytes += bytes,
         }
+    }
+
+    /// Stores a tree or list chunk unless it is there, and returns its id.
+    pub fn add_tree(&mut self, plain: Vec<u8>) -> Result<ChunkId, Error> {
+        self.add_tree_beside(plain, &[])
+    }
+
+    /// The same, coded against `bases`: tree chunks of an earlier snapshot that are much like it.
+    pub fn add_tree_beside(&mut self, plain: Vec<u8>, bases: &[BaseChunk]) -> Result<ChunkId, Error> {
+        let id = self.repository.keys.tree_id(&plain);
+        if self.contains(&[id])?.first() != Some(&true) {
+            self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+            self.add_to_block(Content::Tree, &[(id, &plain)], Hint::Text, bases)?;
+        }
+        Ok(id)
+    }
+
+    fn add_new(&mut self, content: Content, id: ChunkId, data: &[u8], hint: Hint) -> Result<(), Error> {
         self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        if self.dry {
+        self.add_to_block(content, &[(id, data)], hint, &[])
+    }
+
+    fn add_to_block(
+        &mut self,
+        content: Content,
+        run: &[(ChunkId, &[u8])],
+        hint: Hint,
+        bases: &[BaseChunk],
+    ) -> Result<(), Error> {
+        let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
+        self.count(content, run.len(), run_bytes);
+        if self.dry || run.is_empty() {
             return Ok(());
         }
-        let limit = match content {
-            Content::Data => usize::try_from(BLOCK_RAW_MAX_BYTES).unwrap_or(usize::MAX),
-            Content::Tree => TREE_BLOCK_BYTES,
-        };
-        let at = slot(content, sealing);
-        if self.open[at].raw.len() + data.len() > limit {
-            self.flush_block(content, sealing)?;
+        let slot = Slot::of(content, hint, run_bytes, bases);
+        if let Some(full) = self.open.make_room(slot, run_bytes, bases) {
+            self.flush_block(slot, full)?;
         }
-        let length_bytes =
-            u32::try_from(data.len()).map_err(|_| Error::Internal { what: "length of a chunk" })?;
-        let block = &mut self.open[at];
-        if block.raw.capacity() == 0 {
-            block.raw.reserve_exact(limit);
+        let block = self.open.of(slot);
+        block.add_run(run)?;
+        if slot.has_base {
+            block.add_bases(bases);
         }
-        block.raw.extend_from_slice(data);
-        block.chunks.push(DirectoryChunk { id, length_bytes });
         Ok(())
     }
 
-    fn flush_block(&mut self, content: Content, sealing: Sealing) -> Result<(), Error> {
-        let block = std::mem::take(&mut self.open[slot(content, sealing)]);
-        if block.chunks.is_empty() {
-            return Ok(());
-        }
+    fn flush_block(&mut self, slot: Slot, block: OpenBlock) -> Result<(), Error> {
         if self.shared.has_failed() {
             self.shared.take_failure()?;
         }
         let (to_result, result) = sync_channel(1);
         let repository = self.repository.clone();
-        let shared = self.shared.clone();
+        let (shared, cache) = (self.shared.clone(), self.cache.clone());
+        let sampler = self.sampler.clone();
+        self.save_features(FEATURES_WAITING_MAX)?;
         rayon::spawn(move || {
-            let sealed = seal_block(&repository.keys, content, &block.raw, block.chunks, sealing);
+            shared.note_features(&sampler, slot, &block);
+            let sealed = seal(&repository, cache, slot, block);
             if sealed.as_ref().is_ok_and(|sealed| sealed.fell_back) {
                 shared.fallbacks.fetch_add(1, Ordering::Relaxed);
                 repository
@@ -236,7 +310,7 @@ impl ChunkWriter {
             // Nobody waits any more when the run has failed elsewhere.
             let _ = to_result.send(sealed);
         });
-        let sent = self.to_packer.as_ref().is_some_and(|queue| queue.send((content, result)).is_ok());
+        let sent = self.to_packer.as_ref().is_some_and(|queue| queue.send((slot.content, result)).is_ok());
         if sent {
             return Ok(());
         }
@@ -244,10 +318,21 @@ impl ChunkWriter {
         Err(Error::Internal { what: "the packer ended early" })
     }
 
+    /// Has the local index remember what chunks are known by, once at least `waiting` wait for it.
+    fn save_features(&self, waiting: usize) -> Result<(), Error> {
+        let features = {
+            let mut features = self.shared.features.lock().unwrap_or_else(PoisonError::into_inner);
+            if features.len() < waiting.max(1) {
+                return Ok(());
+            }
+            std::mem::take(&mut *features)
+        };
+        Ok(self.repository.index.save_features(&features)?)
+    }
+
     fn flush_all(&mut self) -> Result<(), Error> {
-        self.flush_block(Content::Tree, Sealing::Text)?;
-        for sealing in [Sealing::Sampled, Sealing::Text, Sealing::Stored] {
-            self.flush_block(Content::Data, sealing)?;
+        for (slot, block) in self.open.take_all() {
+            self.flush_block(slot, block)?;
         }
         Ok(())
     }
@@ -257,6 +342,7 @@ impl ChunkWriter {
         self.flush_all()?;
         self.join();
         self.shared.take_failure()?;
+        self.save_features(0)?;
         let mut stats = self.stats;
         stats.stored_bytes = self.shared.stored_bytes.load(Ordering::Relaxed);
         stats.packs = self.shared.packs.load(Ordering::Relaxed);
@@ -283,6 +369,28 @@ impl Drop for ChunkWriter {
     }
 }
 
+fn seal(
+    repository: &Repository,
+    cache: Arc<ChunkCache>,
+    slot: Slot,
+    block: OpenBlock,
+) -> Result<SealedBlock, Error> {
+    let keys = &repository.keys;
+    let OpenBlock { raw, chunks, bases, skip } = block;
+    if let (true, Some(first)) = (slot.has_base, chunks.first()) {
+        let reader = ChunkReader::with_cache(repository, cache);
+        let base = match skip {
+            Some(skip) => gather_exactly(&reader, &bases, skip)?,
+            None => gather(&reader, slot.content, &bases, &first.id, open::BASE_BYTES)?,
+        };
+        if let Some(base) = base {
+            let sealed = seal_block_with_base(keys, slot.content, &raw, chunks, slot.hint, &base);
+            return sealed.map_err(Error::Pack);
+        }
+    }
+    seal_block(keys, slot.content, &raw, chunks, slot.hint).map_err(Error::Pack)
+}
+
 fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>) {
     let keys: &KeyRing = &context.repository.keys;
     let target = usize::try_from(context.repository.config.pack_target_bytes).unwrap_or(usize::MAX);
@@ -299,7 +407,7 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
         let block = match later.recv() {
             Ok(Ok(block)) => block,
             Ok(Err(error)) => {
-                context.shared.fail(Error::Pack(error));
+                context.shared.fail(error);
                 break;
             }
             Err(_) => {

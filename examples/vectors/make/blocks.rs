@@ -70,7 +70,7 @@ fn parts(shape: Shape, x: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Returns a coded block of given parts.
-fn assemble(shape: Shape, raw_bytes: usize, parts: &[(u8, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn assemble(shape: Shape, raw_bytes: usize, parts: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut out = vec![shape.transform, shape.width, shape.rotate, shape.lead, shape.base_use, 0, 0, 0];
     let number = |length: usize, out: &mut Vec<u8>| {
         out.extend_from_slice(&u32::try_from(length).expect("a short length").to_le_bytes());

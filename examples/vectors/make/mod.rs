@@ -11,6 +11,7 @@ pub(crate) mod describe;
 pub(crate) mod packs;
 pub(crate) mod repository;
 pub(crate) mod sealing;
+pub(crate) mod transforms;
 pub(crate) mod trees;
 
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub(crate) const REPOSITORY: RepositoryId = RepositoryId([
 pub(crate) const TIME: Time = Time { seconds: 1_767_225_600, nanoseconds: 123_456_789 };
 
 /// Names of the sets, in the order in which they are checked.
-pub(crate) const SETS: [&str; 13] = [
+pub(crate) const SETS: [&str; 14] = [
     "keys",
     "xaes",
     "sealed",
@@ -55,6 +56,14 @@ pub(crate) const SETS: [&str; 13] = [
     "snapshots",
     "plans",
     "leases",
+    "transforms",
+];
+
+/// Cases of older sets that refuse what became allowed: set, name, and where the set `transforms` has it.
+pub(crate) const SUPERSEDED: [(&str, &str, &str); 3] = [
+    ("blocks", "long based block", "based block of 262145"),
+    ("blocks", "long base", "base of 1048577"),
+    ("packs", "directory: long raw with bases", "based block of 262145"),
 ];
 
 /// Returns the keys of all vectors, with nonces from `seed`.
@@ -116,6 +125,7 @@ pub(crate) fn set(name: &str) -> Cases {
         "snapshots" => bodies::snapshots(),
         "plans" => bodies::plans(),
         "leases" => bodies::leases(),
+        "transforms" => transforms::transforms(),
         _ => Cases::default(),
     }
 }
@@ -133,6 +143,9 @@ pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
         let set = json!({ "set": name, "cases": set(name).values() });
         files.push((format!("{name}.json"), text(&set)));
     }
+    let superseded: Vec<Value> =
+        SUPERSEDED.iter().map(|(set, name, now)| json!({ "set": set, "name": name, "now": now })).collect();
+    files.push(("superseded.json".to_owned(), text(&json!({ "cases": superseded }))));
     files.extend(repository::files());
     files
 }

@@ -4,16 +4,16 @@ use crate::base::{Entropy, clock::SeededEntropy};
 /// Written by PostgreSQL 15 (`pg_dump -Fp`, `--inserts`, `-Fc -Z0`, `-Fc`, `-Ft`), MariaDB 10.11, SQLite 3;
 /// the archive of MongoDB in the documented format by hand.
 const SAMPLES: [(&str, &[u8]); 10] = [
-    ("postgres.sql", include_bytes!("samples/postgres.sql")),
-    ("postgres-inserts.sql", include_bytes!("samples/postgres-inserts.sql")),
-    ("postgres.custom", include_bytes!("samples/postgres.custom")),
-    ("postgres-packed.custom", include_bytes!("samples/postgres-packed.custom")),
-    ("postgres.tar", include_bytes!("samples/postgres.tar")),
-    ("mariadb.sql", include_bytes!("samples/mariadb.sql")),
-    ("mariadb-plain.sql", include_bytes!("samples/mariadb-plain.sql")),
-    ("pages.sqlite", include_bytes!("samples/pages.sqlite")),
-    ("sqlite.sql", include_bytes!("samples/sqlite.sql")),
-    ("mongo.archive", include_bytes!("samples/mongo.archive")),
+    ("postgres.sql", include_bytes!("../../../tests/fixtures/dumps/postgres.sql")),
+    ("postgres-inserts.sql", include_bytes!("../../../tests/fixtures/dumps/postgres-inserts.sql")),
+    ("postgres.custom", include_bytes!("../../../tests/fixtures/dumps/postgres.custom")),
+    ("postgres-packed.custom", include_bytes!("../../../tests/fixtures/dumps/postgres-packed.custom")),
+    ("postgres.tar", include_bytes!("../../../tests/fixtures/dumps/postgres.tar")),
+    ("mariadb.sql", include_bytes!("../../../tests/fixtures/dumps/mariadb.sql")),
+    ("mariadb-plain.sql", include_bytes!("../../../tests/fixtures/dumps/mariadb-plain.sql")),
+    ("pages.sqlite", include_bytes!("../../../tests/fixtures/dumps/pages.sqlite")),
+    ("sqlite.sql", include_bytes!("../../../tests/fixtures/dumps/sqlite.sql")),
+    ("mongo.archive", include_bytes!("../../../tests/fixtures/dumps/mongo.archive")),
 ];
 
 fn sample(name: &str) -> &'static [u8] {

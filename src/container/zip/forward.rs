@@ -117,7 +117,8 @@ impl<'a> Walk<'a> {
                 return Some(length);
             }
         }
-        let budget = SCANNED_BYTES_MAX.checked_sub(self.scanned_bytes)?.min(SCAN_BYTES_MAX);
+        let rest = self.source.size_bytes().map_or(u64::MAX, |size| size.saturating_sub(offset));
+        let budget = SCANNED_BYTES_MAX.checked_sub(self.scanned_bytes)?.min(SCAN_BYTES_MAX).min(rest);
         let mut bytes = vec![0; budget as usize];
         let read = self.source.read_at(offset, &mut bytes).ok()?;
         bytes.truncate(read);

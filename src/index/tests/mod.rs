@@ -5,3 +5,4 @@ mod damage;
 mod fixture;
 mod memory;
 mod model;
+mod similar;

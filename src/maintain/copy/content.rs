@@ -7,9 +7,9 @@ use rayon::prelude::*;
 
 use super::cache::Cache;
 use crate::base::ChunkId;
+use crate::codec::Hint;
 use crate::format::node::{ChunkRef, FileContent};
 use crate::format::pack::Content;
-use crate::pack::Sealing;
 use crate::repository::{ChunkReader, ChunkWriter, Error, ListReader, ListWriter, parallel};
 
 /// Plaintext read at once.
@@ -79,7 +79,7 @@ fn store(
     let held = writer.contains(&ids)?;
     for ((id, data), held) in ids.iter().zip(plain).zip(held) {
         if !held {
-            writer.add_absent(*id, &data, Sealing::Sampled)?;
+            writer.add_absent(*id, &data, Hint::Unknown)?;
         }
     }
     Ok(chunks.iter().map(|chunk| chunk.id).zip(ids).collect())

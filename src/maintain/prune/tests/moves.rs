@@ -10,7 +10,7 @@ use crate::backend::memory::MemoryBackend;
 use crate::backend::{
     Backend, BackendError, ObjectInfo, ObjectKey, ObjectKind, PutOutcome, Version, Versioned,
 };
-use crate::codec::{BaseUse, Coding, PartCoder, encode};
+use crate::codec::{Base, BaseUse, Coding, PartCoder, encode};
 use crate::format::Kind;
 use crate::format::pack::{BaseName, Content, DirectoryBlock, DirectoryChunk};
 use crate::format::sealed::associated_data;
@@ -23,7 +23,9 @@ fn store_with_base(world: &World, numbers: &[u32], base: u32) {
     let repository = world.open();
     let keys = repository.keys();
     let raw: Vec<u8> = numbers.iter().flat_map(|number| plain(*number)).collect();
-    let coded = encode(&raw, Coding::Whole(PartCoder::Raw), BaseUse::Xor, &plain(base)).unwrap();
+    let bytes = plain(base);
+    let xor = Base { use_: BaseUse::Xor, bytes: &bytes, skip: 0 };
+    let coded = encode(&raw, Coding::Whole(PartCoder::Raw), xor).unwrap();
     let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), &coded);
     let chunk = |number: &u32| {
         let data = plain(*number);

@@ -14,13 +14,13 @@ use crate::backend::{Backend, ObjectKind};
 use crate::base::clock::SeededEntropy;
 use crate::base::parse::Allowance;
 use crate::base::{Clock, Entropy, NoProgress, SnapshotId, Time};
+use crate::codec::Hint;
 use crate::crypto::{MasterKey, Secret};
 use crate::format::node::{ChunkRef, Node, NodeKind};
 use crate::format::pack::Content;
 use crate::format::snapshot::{Snapshot, Totals};
 use crate::maintain::prune::PruneOptions;
 use crate::maintain::retention::{GroupBy, RetentionPolicy};
-use crate::pack::Sealing;
 use crate::query::select::SnapshotFilter;
 use crate::repository::{
     ChunkReader, ChunkWriter, DirectoryWriter, Environment, IndexPlace, InitOptions, ListReader, ListWriter,
@@ -205,7 +205,7 @@ pub(crate) fn store_snapshot(repository: &Arc<Repository>, files: &Files) -> Sna
             let data = plain(*number);
             let id = repository.keys().data_id(&data);
             let length_bytes = u32::try_from(data.len()).unwrap();
-            writer.add_data(id, &data, Sealing::Sampled).unwrap();
+            writer.add_data(id, &data, Hint::Unknown).unwrap();
             list.push(ChunkRef { id, length_bytes }, &mut writer).unwrap();
         }
         let size_bytes = list.content_bytes();

@@ -1,0 +1,45 @@
+//! The transform *records*: what is encoded comes back, and bytes that claim to be coded are refused or decode to the
+//! length asked for.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use snap::codec::{Base, BaseUse, Coding, PartCoder, decode, encode};
+use snap::container::QuantKind;
+
+const KINDS: [QuantKind; 13] = [
+    QuantKind::Q4_0,
+    QuantKind::Q4_1,
+    QuantKind::Q5_0,
+    QuantKind::Q5_1,
+    QuantKind::Q8_0,
+    QuantKind::Q2K,
+    QuantKind::Q3K,
+    QuantKind::Q4K,
+    QuantKind::Q5K,
+    QuantKind::Q6K,
+    QuantKind::Iq4Nl,
+    QuantKind::Iq4Xs,
+    QuantKind::Mxfp4,
+];
+
+fuzz_target!(|data: &[u8]| {
+    let Some(([pick, turn, lead, skip], raw)) = data.split_first_chunk::<4>() else { return };
+    let coder = if pick & 128 == 0 { PartCoder::Raw } else { PartCoder::Literals };
+    let lead = *lead;
+    let coding = Coding::Records { kind: KINDS[usize::from(*pick) % KINDS.len()], lead, coder };
+    let bytes = [*turn; 40];
+    let base = Base { use_: BaseUse::Xor, bytes: &bytes, skip: usize::from(*skip) };
+    for base in [Base::NONE, base] {
+        if let Ok(coded) = encode(raw, coding, base) {
+            assert_eq!(decode(&coded, raw.len(), base.bytes).as_deref(), Ok(raw));
+        }
+    }
+    let mut hostile = data.to_vec();
+    hostile[0] = 2;
+    if let Some(length) = hostile.get(8..12).and_then(|length| length.try_into().ok()) {
+        let raw_bytes = usize::try_from(u32::from_le_bytes(length)).unwrap_or(0).min(1 << 20);
+        if let Ok(plain) = decode(&hostile, raw_bytes, &[]) {
+            assert_eq!(plain.len(), raw_bytes);
+        }
+    }
+});

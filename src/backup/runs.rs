@@ -1,0 +1,193 @@
+//! New chunks gathered into runs, each stored against what stood there in the previous version, or against
+//! chunks that look like it.
+
+use bytes::Bytes;
+
+use super::likeness::Likeness;
+use super::pieces::Piece;
+use super::previous::Previous;
+use crate::base::ChunkId;
+use crate::codec::Hint;
+use crate::format::pack::BaseName;
+use crate::repository::{BaseChunk, ChunkWriter, Error, ListWriter};
+
+/// A run is stored when it is this long, also without knowing where it ends.
+const RUN_MAX_BYTES: usize = 128 << 10;
+/// A run up to this long between two known chunks leans on what stood between them without a further look.
+const SHORT_RUN_BYTES: u64 = 48 << 10;
+/// What a run leans on at most.
+const BASE_MAX_BYTES: u64 = 256 << 10;
+/// Text that a run leans on beyond its own length.
+const SLACK_BYTES: u64 = 24 << 10;
+/// Chunks that look like one chunk and stand elsewhere, of which it leans on the likeliest.
+const ELSEWHERE_MAX: usize = 2;
+
+/// The new chunks of one file or stream, on their way to the writer.
+pub(super) struct Runs<'a, 'r> {
+    previous: Option<Previous<'a, 'r>>,
+    run: Vec<(ChunkId, Bytes)>,
+    run_bytes: usize,
+    hint: Hint,
+}
+
+impl<'a, 'r> Runs<'a, 'r> {
+    /// Begins a file.
+    pub(super) fn new(previous: Option<Previous<'a, 'r>>) -> Self {
+        Self { previous, run: Vec::new(), run_bytes: 0, hint: Hint::Unknown }
+    }
+
+    /// Takes a chunk that is stored already.
+    pub(super) fn known(
+        &mut self,
+        id: &ChunkId,
+        list: &mut ListWriter,
+        writer: &mut ChunkWriter,
+        likeness: &mut Likeness,
+    ) -> Result<(), Error> {
+        let Some(previous) = &mut self.previous else { return Ok(()) };
+        if let Some(number) = previous.find(id)? {
+            self.end_run(Some(number), writer, likeness)?;
+            if let Some(previous) = &mut self.previous {
+                previous.reached(number);
+            }
+        }
+        self.stand_beside(list);
+        Ok(())
+    }
+
+    /// Takes a chunk that is not stored yet.
+    pub(super) fn absent(
+        &mut self,
+        piece: &Piece,
+        list: &mut ListWriter,
+        writer: &mut ChunkWriter,
+        likeness: &mut Likeness,
+    ) -> Result<(), Error> {
+        let leans = match piece.hint {
+            Hint::Text => true,
+            Hint::Unknown => self.previous.is_some(),
+            Hint::Elements(_) | Hint::Stored => false,
+        };
+        if !leans {
+            return writer.add_absent(piece.id, &piece.data, piece.hint).map(|_| ());
+        }
+        if self.run_bytes + piece.data.len() > RUN_MAX_BYTES || self.hint != piece.hint {
+            self.end_run(None, writer, likeness)?;
+        }
+        self.hint = piece.hint;
+        self.run_bytes += piece.data.len();
+        self.run.push((piece.id, piece.data.clone()));
+        self.stand_beside(list);
+        Ok(())
+    }
+
+    /// Stores what is left.
+    pub(super) fn finish(&mut self, writer: &mut ChunkWriter, likeness: &mut Likeness) -> Result<(), Error> {
+        self.end_run(None, writer, likeness)
+    }
+
+    fn stand_beside(&self, list: &mut ListWriter) {
+        if let Some(leaf) = self.previous.as_ref().and_then(Previous::leaf) {
+            list.stands_beside(leaf);
+        }
+    }
+
+    /// Stores the run that ends before the previous version's chunk `right`, or at an unknown place.
+    fn end_run(
+        &mut self,
+        right: Option<u64>,
+        writer: &mut ChunkWriter,
+        likeness: &mut Likeness,
+    ) -> Result<(), Error> {
+        if self.run.is_empty() {
+            return Ok(());
+        }
+        let run = std::mem::take(&mut self.run);
+        let run_bytes = u64::try_from(std::mem::take(&mut self.run_bytes)).unwrap_or(u64::MAX);
+        let between = match &mut self.previous {
+            Some(previous) if run_bytes <= SHORT_RUN_BYTES => between(previous, right, run_bytes)?,
+            _ => None,
+        };
+        let bases = match between {
+            Some(bases) => bases,
+            None => self.alike(&run, right, likeness)?,
+        };
+        writer.add_run(&run, self.hint, &bases)
+    }
+
+    /// Returns, in the order of the run, chunks that look like its chunks or are expected in their place.
+    fn alike(
+        &mut self,
+        run: &[(ChunkId, Bytes)],
+        right: Option<u64>,
+        likeness: &mut Likeness,
+    ) -> Result<Vec<BaseChunk>, Error> {
+        let names = likeness.of_run(run)?;
+        let mut bases = Bases::default();
+        for ((_, data), names) in run.iter().zip(names) {
+            let Some(previous) = &mut self.previous else {
+                bases.add(&likeness.resolve(names.get(..ELSEWHERE_MAX).unwrap_or(&names))?);
+                continue;
+            };
+            let place = previous.place();
+            let near = |name: &BaseName| previous.number_of(*name);
+            let found = names.iter().filter_map(near).min_by_key(|number| number.abs_diff(place));
+            match found {
+                Some(number) => {
+                    // Boundaries differ, so the neighbours hold some of it too.
+                    bases.add(&previous.between(
+                        number.saturating_sub(1),
+                        Some(number + 2),
+                        BASE_MAX_BYTES,
+                    )?);
+                    previous.reached(number);
+                }
+                None if names.is_empty() => {
+                    let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                    bases.add(&previous.between(place, None, length + SLACK_BYTES)?);
+                }
+                None => bases.add(&likeness.resolve(names.get(..ELSEWHERE_MAX).unwrap_or(&names))?),
+            }
+        }
+        if let (Some(previous), Some(right)) = (&mut self.previous, right) {
+            bases.add(&previous.between(right.saturating_sub(1), Some(right), BASE_MAX_BYTES)?);
+        }
+        Ok(bases.chunks)
+    }
+}
+
+/// Base chunks within the bound, each once.
+#[derive(Default)]
+struct Bases {
+    chunks: Vec<BaseChunk>,
+    held_bytes: u64,
+}
+
+impl Bases {
+    fn add(&mut self, chunks: &[BaseChunk]) {
+        for chunk in chunks {
+            let length = u64::from(chunk.length_bytes);
+            if self.held_bytes + length > BASE_MAX_BYTES {
+                return;
+            }
+            if !self.chunks.iter().any(|held| held.id == chunk.id) {
+                self.held_bytes += length;
+                self.chunks.push(*chunk);
+            }
+        }
+    }
+}
+
+/// Returns what stood between the place reached and chunk `right`, if that can be what the run replaces.
+fn between(
+    previous: &mut Previous<'_, '_>,
+    right: Option<u64>,
+    run_bytes: u64,
+) -> Result<Option<Vec<BaseChunk>>, Error> {
+    let left = previous.place();
+    let Some(right) = right.filter(|right| *right > left) else { return Ok(None) };
+    let most = BASE_MAX_BYTES.min(2 * run_bytes + SLACK_BYTES);
+    let whole = previous.between(left, Some(right), most)?;
+    let is_whole = u64::try_from(whole.len()).is_ok_and(|count| count == right - left);
+    Ok(is_whole.then_some(whole))
+}

@@ -1,0 +1,207 @@
+//! What a new block is coded against: chunks of earlier snapshots, their chains kept short.
+//!
+//! A chain of bases that grew a link a day would make restoring the newest day read all days. Where the
+//! chunk that a block would lean on has reached [`CHAIN_MAX`], the block leans on what that chunk itself
+//! leaned on, or on something further down: how far is drawn, so that chains are short on average, no day
+//! pays for all at once, and nothing has to be remembered about the days.
+
+use std::collections::HashSet;
+
+use super::{ChunkReader, Error};
+use crate::base::ChunkId;
+use crate::base::limits::{BASE_COUNT_MAX, BASE_DEPTH_MAX, BASE_MAX_BYTES};
+use crate::format::pack::{BaseName, Content};
+use crate::index::ChunkLocation;
+use crate::pack::BlockBase;
+
+/// Longest chain that a writer makes; readers follow this many.
+const CHAIN_MAX: u8 = BASE_DEPTH_MAX as u8;
+/// Text around the place where a chunk's own base is expected, since places shift within a block.
+const SLACK_BYTES: u64 = 12 << 10;
+/// A step further down is drawn with this chance, in 256ths: four fifths.
+const DESCEND_CHANCE: u8 = 205;
+
+/// A chunk of an earlier snapshot that something new may be coded against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BaseChunk {
+    /// Its id.
+    pub id: ChunkId,
+    /// Length of its plaintext.
+    pub length_bytes: u32,
+}
+
+/// A base chunk, found.
+struct Found {
+    id: ChunkId,
+    location: ChunkLocation,
+}
+
+/// Reads the bases of a new block; `None` when none of them is to be had.
+///
+/// Chunks that a writer may not rely on are left out, and so is what is damaged: a base is a help, not a
+/// need. `seed` draws how far chains that are too long are followed down. At most `max_bytes` are taken.
+pub(super) fn gather(
+    reader: &ChunkReader<'_>,
+    content: Content,
+    wanted: &[BaseChunk],
+    seed: &ChunkId,
+    max_bytes: u64,
+) -> Result<Option<BlockBase>, Error> {
+    let index = &reader.repository().index;
+    let ids: Vec<ChunkId> = wanted.iter().map(|base| base.id).collect();
+    let located = index.locate(&ids)?;
+    let reliable = index.contains(&ids)?;
+    let mut found: Vec<Found> = Vec::with_capacity(ids.len());
+    for ((id, location), reliable) in ids.into_iter().zip(located).zip(reliable) {
+        if let Some(location) = location.filter(|at| reliable && at.block.content == content) {
+            found.push(Found { id, location });
+        }
+    }
+    if found.iter().any(|base| base.location.block.depth >= CHAIN_MAX) {
+        found = descend(reader, content, found, depth_drawn(seed))?;
+    }
+    read(reader, content, found, max_bytes)
+}
+
+/// Reads the bases of a block of numbers, of which none may be absent: each byte belongs to one of the block.
+///
+/// `None` when one cannot be relied on, or its chain is as long as it may be.
+pub(super) fn gather_exactly(
+    reader: &ChunkReader<'_>,
+    wanted: &[BaseChunk],
+    skip: usize,
+) -> Result<Option<BlockBase>, Error> {
+    let index = &reader.repository().index;
+    let ids: Vec<ChunkId> = wanted.iter().map(|base| base.id).collect();
+    if index.contains(&ids)?.contains(&false) {
+        return Ok(None);
+    }
+    let mut found = Vec::with_capacity(ids.len());
+    for (id, location) in ids.iter().zip(index.locate(&ids)?) {
+        match location {
+            Some(location) if location.block.depth < CHAIN_MAX => found.push(Found { id: *id, location }),
+            _ => return Ok(None),
+        }
+    }
+    let base = read(reader, Content::Data, found, BASE_MAX_BYTES)?;
+    let is_whole = |base: &BlockBase| base.names.len() == wanted.len() && skip < base.bytes.len();
+    Ok(base.filter(is_whole).map(|base| BlockBase { skip: Some(skip), ..base }))
+}
+
+/// Draws the depth that bases may have when the chain is at its end.
+fn depth_drawn(seed: &ChunkId) -> u8 {
+    let steps = seed.0[16..].iter().take_while(|byte| **byte < DESCEND_CHANCE).count();
+    let steps = u8::try_from(steps).unwrap_or(CHAIN_MAX);
+    (CHAIN_MAX - 1).saturating_sub(steps)
+}
+
+/// Replaces chunks whose chains are longer than `depth_max` by the bases that they lean on themselves.
+fn descend(
+    reader: &ChunkReader<'_>,
+    content: Content,
+    mut found: Vec<Found>,
+    depth_max: u8,
+) -> Result<Vec<Found>, Error> {
+    for _ in 0..CHAIN_MAX {
+        if found.iter().all(|base| base.location.block.depth <= depth_max) {
+            break;
+        }
+        let mut lower = Vec::with_capacity(found.len());
+        let mut seen = HashSet::new();
+        for base in found {
+            if base.location.block.depth <= depth_max {
+                if seen.insert(base.id) {
+                    lower.push(base);
+                }
+                continue;
+            }
+            for below in bases_beside(reader, content, &base.location)? {
+                if seen.insert(below.id) {
+                    lower.push(below);
+                }
+            }
+        }
+        found = lower;
+    }
+    found.retain(|base| base.location.block.depth <= depth_max);
+    Ok(found)
+}
+
+/// Returns those bases of a chunk's block that stood where the chunk stands: a block's runs and its bases are
+/// in the same order, so the place in one tells the place in the other.
+fn bases_beside(
+    reader: &ChunkReader<'_>,
+    content: Content,
+    chunk: &ChunkLocation,
+) -> Result<Vec<Found>, Error> {
+    let index = &reader.repository().index;
+    let mut bases = Vec::new();
+    for copies in index.locate_bases(&chunk.block.bases)? {
+        // An ambiguous name is not worth following.
+        if let Some((id, location)) = copies.into_iter().next() {
+            bases.push(Found { id, location });
+        }
+    }
+    let ids: Vec<ChunkId> = bases.iter().map(|base| base.id).collect();
+    let total: u64 = bases.iter().map(|base| u64::from(base.location.length_bytes)).sum();
+    let raw = u64::from(chunk.block.raw_bytes).max(1);
+    let place = |offset: u64| offset.saturating_mul(total) / raw;
+    let start = place(u64::from(chunk.chunk_offset)).saturating_sub(SLACK_BYTES);
+    let end = place(u64::from(chunk.chunk_offset) + u64::from(chunk.length_bytes)) + SLACK_BYTES;
+    let mut at = 0;
+    let mut beside = Vec::new();
+    for (base, reliable) in bases.into_iter().zip(index.contains(&ids)?) {
+        let length = u64::from(base.location.length_bytes);
+        let overlaps = at < end && at + length > start;
+        if overlaps && reliable && base.location.block.content == content {
+            beside.push(base);
+        }
+        at += length;
+    }
+    Ok(beside)
+}
+
+fn read(
+    reader: &ChunkReader<'_>,
+    content: Content,
+    found: Vec<Found>,
+    max_bytes: u64,
+) -> Result<Option<BlockBase>, Error> {
+    let count_max = usize::try_from(BASE_COUNT_MAX).unwrap_or(usize::MAX);
+    let mut base = BlockBase { names: Vec::new(), bytes: Vec::new(), depth: 0, skip: None };
+    let mut left = max_bytes;
+    for chunk in found.into_iter().take(count_max) {
+        let length = u64::from(chunk.location.length_bytes);
+        if length > left {
+            break;
+        }
+        let plain = match reader.read_located(content, &chunk.id, &chunk.location) {
+            Ok(plain) => plain,
+            Err(error) if error.is_damage() => continue,
+            Err(error) => return Err(error),
+        };
+        left -= length;
+        base.bytes.extend_from_slice(&plain);
+        base.names.push(BaseName::of(&chunk.id));
+        base.depth = base.depth.max(chunk.location.block.depth + 1);
+    }
+    Ok((!base.names.is_empty()).then_some(base))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_at_their_end_go_down_by_a_drawn_number_of_steps() {
+        let mut counts = [0_u32; CHAIN_MAX as usize];
+        for seed in 0_u32..20_000 {
+            let id = ChunkId(*blake3::hash(&seed.to_le_bytes()).as_bytes());
+            counts[usize::from(depth_drawn(&id))] += 1;
+        }
+        // A fifth stays at the deepest place, and about a fifth of the rest at each one above it.
+        assert!((3_500..4_500).contains(&counts[7]), "{counts:?}");
+        assert!((2_700..3_700).contains(&counts[6]), "{counts:?}");
+        assert!(counts[0] > 2_500, "{counts:?}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Blocks in the making.
+
+use crate::base::ChunkId;
+use crate::base::limits::{BASE_COUNT_MAX, BLOCK_RAW_MAX_BYTES};
+use crate::codec::Hint;
+use crate::format::pack::{Content, DirectoryChunk};
+use crate::repository::{BaseChunk, Error};
+
+/// Plaintext of a block without base.
+const BLOCK_BYTES: usize = BLOCK_RAW_MAX_BYTES as usize;
+/// Plaintext of a block of tree chunks: smaller, since one path needs few of them.
+const TREE_BLOCK_BYTES: usize = 512 << 10;
+/// Plaintext of a block with a base: whoever reads one chunk of it decodes all of it, and its base.
+const BASED_BLOCK_BYTES: usize = 256 << 10;
+/// Base of a block.
+pub(super) const BASE_BYTES: u64 = 512 << 10;
+
+/// What chunks must have in common to share a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) content: Content,
+    pub(super) hint: Hint,
+    pub(super) has_base: bool,
+}
+
+impl Slot {
+    /// Returns where a run belongs: one that is too long for a block with a base, or whose bases are too
+    /// many, does without.
+    pub(super) fn of(content: Content, hint: Hint, run_bytes: usize, bases: &[BaseChunk]) -> Self {
+        let fits = run_bytes <= BASED_BLOCK_BYTES && bytes_of(bases) <= BASE_BYTES && count_fits(bases.len());
+        Self { content, hint, has_base: !bases.is_empty() && fits }
+    }
+
+    fn limit_bytes(self) -> usize {
+        match (self.has_base, self.content) {
+            (true, _) => BASED_BLOCK_BYTES,
+            (false, Content::Data) => BLOCK_BYTES,
+            (false, Content::Tree) => TREE_BLOCK_BYTES,
+        }
+    }
+}
+
+fn bytes_of(bases: &[BaseChunk]) -> u64 {
+    bases.iter().map(|base| u64::from(base.length_bytes)).sum()
+}
+
+fn count_fits(count: usize) -> bool {
+    u64::try_from(count).is_ok_and(|count| count <= BASE_COUNT_MAX)
+}
+
+/// One block.
+#[derive(Debug, Default)]
+pub(super) struct OpenBlock {
+    pub(super) raw: Vec<u8>,
+    pub(super) chunks: Vec<DirectoryChunk>,
+    pub(super) bases: Vec<BaseChunk>,
+    /// For numbers that are mixed with their former values: the byte of the base that belongs to the first of
+    /// the block.
+    pub(super) skip: Option<usize>,
+}
+
+impl OpenBlock {
+    /// Appends the chunks of a run.
+    pub(super) fn add_run(&mut self, run: &[(ChunkId, &[u8])]) -> Result<(), Error> {
+        for (id, data) in run {
+            let length_bytes =
+                u32::try_from(data.len()).map_err(|_| Error::Internal { what: "length of a chunk" })?;
+            self.raw.extend_from_slice(data);
+            self.chunks.push(DirectoryChunk { id: *id, length_bytes });
+        }
+        Ok(())
+    }
+
+    /// Appends the bases of a run, without those that are there already.
+    pub(super) fn add_bases(&mut self, bases: &[BaseChunk]) {
+        for base in bases {
+            if !self.bases.iter().any(|held| held.id == base.id) {
+                self.bases.push(*base);
+            }
+        }
+    }
+}
+
+/// One block for each way of hint.
+#[derive(Debug, Default)]
+pub(super) struct OpenBlocks {
+    blocks: Vec<(Slot, OpenBlock)>,
+}
+
+impl OpenBlocks {
+    /// Returns the block of `slot`.
+    pub(super) fn of(&mut self, slot: Slot) -> &mut OpenBlock {
+        let at = self.blocks.iter().position(|(held, _)| *held == slot).unwrap_or(self.blocks.len());
+        if at == self.blocks.len() {
+            self.blocks.push((slot, OpenBlock::default()));
+        }
+        let (_, block) = &mut self.blocks[at];
+        if block.raw.capacity() == 0 {
+            block.raw.reserve_exact(slot.limit_bytes());
+        }
+        block
+    }
+
+    /// Returns the block of `slot`, taken out, when a run does not fit into it any more.
+    pub(super) fn make_room(
+        &mut self,
+        slot: Slot,
+        run_bytes: usize,
+        bases: &[BaseChunk],
+    ) -> Option<OpenBlock> {
+        let (_, block) = self.blocks.iter_mut().find(|(held, _)| *held == slot)?;
+        let fits = block.raw.len() + run_bytes <= slot.limit_bytes()
+            && bytes_of(&block.bases) + bytes_of(bases) <= BASE_BYTES
+            && count_fits(block.bases.len() + bases.len());
+        (!fits && !block.chunks.is_empty()).then(|| std::mem::take(block))
+    }
+
+    /// Takes all blocks that hold something, trees first.
+    pub(super) fn take_all(&mut self) -> Vec<(Slot, OpenBlock)> {
+        let mut blocks = std::mem::take(&mut self.blocks);
+        blocks.retain(|(_, block)| !block.chunks.is_empty());
+        blocks.sort_by_key(|(slot, _)| slot.content == Content::Data);
+        blocks
+    }
+}
