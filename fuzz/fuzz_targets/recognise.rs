@@ -2,10 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use snap::source::{compressed_dump_hint, recognise};
+use snap::source::{CompressedDump, recognise, recognise_kind};
 
 fuzz_target!(|data: &[u8]| {
     let (name, head) = data.split_at(data.len().min(12));
-    let _ = recognise(name, head, &head[head.len() / 2..]);
-    let _ = compressed_dump_hint(name, head);
+    let kind = recognise_kind(name, head, &head[head.len() / 2..]);
+    assert_eq!(recognise(name, head, &head[head.len() / 2..]), kind.class());
+    let _ = recognise(name, data, b"");
+    if let Some(dump) = CompressedDump::recognise(name, head) {
+        let _ = dump.advice(name, Some(data.len() as u64));
+    }
 });

@@ -35,7 +35,7 @@ use streams::{StreamReader, is_valid_stream_name, write_tree};
 use crate::base::{Phase, SnapshotId, Time};
 use crate::format::snapshot::{CLASS_UNDECIDED, Source, SourceKind, Totals};
 use crate::repository::{self, ChunkReader, ChunkWriter, Repository, WriterStats};
-use crate::source::{Class, CommandSpec, SourceError, StreamError, WalkOptions, Walker};
+use crate::source::{Class, CommandSpec, DumpHints, SourceError, StreamError, WalkOptions, Walker};
 
 /// Bytes read and not yet stored.
 const BUDGET_BYTES: usize = 64 << 20;
@@ -236,6 +236,7 @@ fn run(
                 class: options.class,
                 owner: options.owner,
                 parent_root: beginning.parent_root(),
+                hints: DumpHints::default(),
             };
             let (assembled, sources) = run_streams(&reader, inputs, assembler)?;
             beginning.commit(repository, options, assembled, sources)
@@ -249,6 +250,7 @@ fn run(
                 force: options.force,
                 job_key,
                 parent_root: beginning.parent_root(),
+                hints: Arc::default(),
             };
             let (assembled, sources) = run_walk(producer, walk, options.estimate, assembler)?;
             beginning.commit(repository, options, assembled, sources)

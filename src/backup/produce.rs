@@ -19,7 +19,9 @@ use crate::container::{self, Layout, ReadAt};
 use crate::crypto::KeyRing;
 use crate::format::node::FileContent;
 use crate::repository::{ChunkReader, Error, Repository};
-use crate::source::{Class, EntryKind, Metadata, OpenFile, SourceError, WalkEvent, Walker, recognise};
+use crate::source::{
+    Class, DumpHints, EntryKind, Metadata, OpenFile, SourceError, WalkEvent, Walker, recognise,
+};
 
 /// Files up to this size are read, cut and hashed in one task.
 const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
@@ -39,6 +41,7 @@ pub(super) struct Producer {
     pub(super) force: bool,
     pub(super) job_key: Vec<u8>,
     pub(super) parent_root: Option<ChunkId>,
+    pub(super) hints: Arc<DumpHints>,
 }
 
 /// Nobody takes steps any more.
@@ -234,9 +237,13 @@ impl Producer {
         let raw_path = path.as_os_str().as_bytes().to_vec();
         let task_metadata = metadata.clone();
         let task_name = name.clone();
+        let (hints, progress) = (self.hints.clone(), self.repository.progress().clone());
         rayon::spawn(move || {
             let metadata = task_metadata;
             let result = read_small(&path, &metadata).map(|(data, changed)| {
+                if let Some(hint) = hints.once(&task_name, &data, Some(metadata.size_bytes)) {
+                    progress.warn(&hint);
+                }
                 let class = forced.unwrap_or_else(|| {
                     recognise(&task_name, &data[..data.len().min(HEAD_BYTES)], middle(&data))
                 });
@@ -275,6 +282,9 @@ impl Producer {
             Err(error) => return send(Step::Failed(error)),
         };
         let class = self.class.unwrap_or_else(|| recognise(&name, &head, &sample));
+        if let Some(hint) = self.hints.once(&name, &head, Some(metadata.size_bytes)) {
+            self.repository.progress().warn(&hint);
+        }
         let raw_path = path.as_os_str().as_bytes().to_vec();
         let inside = FileInside { file: &file, size_bytes: metadata.size_bytes };
         let (class, layout, segments) = look_inside(&inside, class, self.class.is_some());

@@ -17,7 +17,9 @@ use crate::container::ReadAt;
 use crate::format::node::{Node, NodeKind, is_valid_name};
 use crate::format::snapshot::{Source, SourceKind};
 use crate::repository::{self, ChunkReader, find_path};
-use crate::source::{Class, SourceError, Stopper, Stream, recognise, spawn_command_with, stdin_stream};
+use crate::source::{
+    Class, DumpHints, SourceError, Stopper, Stream, recognise, spawn_command_with, stdin_stream,
+};
 
 /// Hashing tasks that wait for the storing side.
 const TASKS_WAITING_MAX: usize = 32;
@@ -66,6 +68,7 @@ pub(super) struct StreamReader<'a> {
     pub(super) class: Option<Class>,
     pub(super) owner: (u32, u32),
     pub(super) parent_root: Option<ChunkId>,
+    pub(super) hints: DumpHints,
 }
 
 impl StreamReader<'_> {
@@ -135,8 +138,10 @@ impl StreamReader<'_> {
         let read = source.fill(&mut head)?;
         head.truncate(read);
         let class = self.class.unwrap_or_else(|| recognise(&input.name, &head, &[]));
-        if let Some(hint) = crate::source::compressed_dump_hint(&input.name, &head) {
-            self.repository.progress().warn(hint);
+        // A stream that ends within its head is as long as that; longer ones are not known yet.
+        let known_bytes = (head.len() < HEAD_BYTES).then(|| u64::try_from(head.len()).unwrap_or(u64::MAX));
+        if let Some(hint) = self.hints.once(&input.name, &head, known_bytes) {
+            self.repository.progress().warn(&hint);
         }
         let mut digest = blake3::Hasher::new();
         let keys = Arc::new(self.repository.keys().clone());

@@ -11,6 +11,7 @@ mod json;
 mod layout;
 mod names;
 mod npy;
+mod parts;
 mod pickle;
 mod read;
 mod safetensors;
@@ -22,6 +23,7 @@ mod zip;
 pub use element::{Element, QuantKind};
 pub use layout::{ContainerKind, Layout, Tensor};
 pub use names::{TensorIndex, canonical_name};
+pub use parts::{PART_COUNT_MAX, Part, PartScanner, Parts};
 
 /// Most tensors of a file; a file with more has no layout.
 pub const TENSORS_MAX: usize = 1 << 20;

@@ -41,6 +41,26 @@ impl<'a, 'r> ContentComparer<'a, 'r> {
         if let (FileContent::Inline(old), FileContent::Inline(new)) = (old.0, new.0) {
             return Ok(compare_inline(old, new));
         }
+        let mut change = ContentChange::default();
+        self.visit_changed(old, new, &mut |side, _, chunk| {
+            let bytes = u64::from(chunk.length_bytes);
+            match side {
+                0 => change.removed_bytes += bytes,
+                _ => change.added_bytes += bytes,
+            }
+        })?;
+        change.shared_bytes = new.1.saturating_sub(change.added_bytes);
+        Ok(change)
+    }
+
+    /// Calls `found` for each chunk of one side (0 is old, 1 is new) that the other has not, with its offset:
+    /// those of the new side in their order, then those of the old one.
+    pub(super) fn visit_changed(
+        &mut self,
+        old: (&FileContent, u64),
+        new: (&FileContent, u64),
+        found: &mut dyn FnMut(usize, u64, ChunkRef),
+    ) -> Result<(), Error> {
         let sets = match &mut self.sets {
             Some(sets) => sets,
             empty => {
@@ -51,27 +71,24 @@ impl<'a, 'r> ContentComparer<'a, 'r> {
         let [of_old, of_new] = sets;
         of_old.clear();
         of_new.clear();
-        let mut change = ContentChange::default();
-        visit_located(self.reader, old, |_, ordinal| {
+        visit_located(self.reader, old, |_, _, ordinal| {
             if let Some(ordinal) = ordinal {
                 of_old.insert(ordinal);
             }
         })?;
-        visit_located(self.reader, new, |bytes, ordinal| {
+        visit_located(self.reader, new, |offset, chunk, ordinal| {
             if let Some(ordinal) = ordinal {
                 of_new.insert(ordinal);
             }
-            match ordinal.is_some_and(|ordinal| of_old.contains(ordinal)) {
-                true => change.shared_bytes += bytes,
-                false => change.added_bytes += bytes,
+            if !ordinal.is_some_and(|ordinal| of_old.contains(ordinal)) {
+                found(1, offset, chunk);
             }
         })?;
-        visit_located(self.reader, old, |bytes, ordinal| {
+        visit_located(self.reader, old, |offset, chunk, ordinal| {
             if !ordinal.is_some_and(|ordinal| of_new.contains(ordinal)) {
-                change.removed_bytes += bytes;
+                found(0, offset, chunk);
             }
-        })?;
-        Ok(change)
+        })
     }
 }
 
@@ -87,15 +104,16 @@ fn compare_inline(old: &[ChunkRef], new: &[ChunkRef]) -> ContentChange {
     }
 }
 
-/// Calls `found` for each chunk of a content, in order, with its length and its ordinal; none when no pack
+/// Calls `found` for each chunk of a content, in order, with its offset and its ordinal; none when no pack
 /// holds it.
 fn visit_located(
     reader: &ChunkReader<'_>,
     (content, size_bytes): (&FileContent, u64),
-    mut found: impl FnMut(u64, Option<u64>),
+    mut found: impl FnMut(u64, ChunkRef, Option<u64>),
 ) -> Result<(), Error> {
     let mut list = ListReader::new(reader, content, size_bytes)?;
     let mut batch: Vec<ChunkRef> = Vec::new();
+    let mut offset = 0;
     loop {
         let chunk = list.next_chunk()?;
         batch.extend(chunk);
@@ -105,7 +123,8 @@ fn visit_located(
         reader.repository().check_stop()?;
         let ids: Vec<ChunkId> = batch.iter().map(|chunk| chunk.id).collect();
         for (chunk, location) in batch.drain(..).zip(reader.repository().index().locate(&ids)?) {
-            found(u64::from(chunk.length_bytes), location.map(|location| location.ordinal));
+            found(offset, chunk, location.map(|location| location.ordinal));
+            offset += u64::from(chunk.length_bytes);
         }
         if chunk.is_none() {
             return Ok(());

@@ -6,6 +6,8 @@ use super::QueryError;
 pub use super::content::ContentChange;
 use super::content::ContentComparer;
 use super::directory::{DirectoryCursor, OPEN_DIRECTORY_COUNT_MAX};
+use super::parts::{self, Allowance, Version};
+pub use super::parts::{PartChange, PartsChange, PartsChoice};
 use super::walk::{Place, require_depth, tree_of};
 use crate::base::ChunkId;
 use crate::format::node::{Node, NodeKind};
@@ -69,6 +71,8 @@ pub struct Difference {
     pub metadata: MetadataChange,
     /// How much of its content differs, where both sides are files and it does.
     pub content: Option<ContentChange>,
+    /// Which of its parts differ, where that was asked for and they are known.
+    pub parts: Option<PartsChange>,
     /// The old node.
     pub old: Option<Node>,
     /// The new node.
@@ -161,6 +165,8 @@ pub struct Diff<'a, 'r> {
     ready: VecDeque<Difference>,
     totals: DiffTotals,
     with_metadata: bool,
+    parts: PartsChoice,
+    allowance: Allowance,
     start: Option<Pair<Node>>,
     is_over: bool,
 }
@@ -179,6 +185,8 @@ impl<'a, 'r> Diff<'a, 'r> {
             ready: VecDeque::new(),
             totals: DiffTotals::default(),
             with_metadata,
+            parts: PartsChoice::Never,
+            allowance: Allowance::default(),
             start: None,
             is_over: false,
         };
@@ -201,6 +209,13 @@ impl<'a, 'r> Diff<'a, 'r> {
             _ => diff.pending = Some([old.tree(), new.tree()]),
         }
         diff
+    }
+
+    /// Also tells which parts of modified files differ. Where they cannot be read, the difference comes
+    /// after an error that says so.
+    pub fn with_parts(mut self, choice: PartsChoice) -> Self {
+        self.parts = choice;
+        self
     }
 
     /// Returns the sums over the differences given so far.
@@ -280,9 +295,27 @@ impl<'a, 'r> Diff<'a, 'r> {
                 }
             }
         };
+        let parts = match (&old, &new) {
+            (Some(old), Some(new)) if content.is_some() => self.compare_parts(old, new),
+            _ => Ok(None),
+        };
+        let (parts, outcome) = match parts {
+            Ok(parts) => (parts, Ok(())),
+            Err(error) => (None, Err(QueryError::at(&self.path, error))),
+        };
         let path = self.path.clone();
-        self.ready.push_back(Difference { path, change, metadata, content, old, new });
-        Ok(())
+        self.ready.push_back(Difference { path, change, metadata, content, parts, old, new });
+        outcome
+    }
+
+    fn compare_parts(
+        &mut self,
+        old: &Node,
+        new: &Node,
+    ) -> Result<Option<PartsChange>, crate::repository::Error> {
+        let (Some(old), Some(new)) = (version_of(old), version_of(new)) else { return Ok(None) };
+        let choice = (self.parts, &mut self.allowance);
+        parts::compare(&mut self.comparer, self.reader, choice, old, new)
     }
 
     fn judge_both(
@@ -324,6 +357,15 @@ impl<'a, 'r> Diff<'a, 'r> {
         }
         self.totals.metadata_changed += 1;
         Ok(self.with_metadata.then_some((Change::Metadata, None)))
+    }
+}
+
+fn version_of(node: &Node) -> Option<Version<'_>> {
+    match &node.kind {
+        NodeKind::File { size_bytes, class, content } => {
+            Some(Version { content, size_bytes: *size_bytes, class: *class })
+        }
+        _ => None,
     }
 }
 

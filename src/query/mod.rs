@@ -17,6 +17,7 @@ mod content;
 mod directory;
 mod error;
 mod ordinals;
+mod parts;
 
 #[cfg(test)]
 mod fixture;

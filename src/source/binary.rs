@@ -13,19 +13,101 @@ const NOISE_MIN_BITS: f64 = 7.9;
 const PLANE_WIDTHS: [usize; 4] = [2, 3, 4, 8];
 /// Share of printable bytes that makes text, in percent.
 const TEXT_MIN_PERCENT: usize = 97;
+/// Fewest bytes that are judged as text of one byte a character: fewer may lack control characters by chance.
+const EIGHT_BIT_SIZE_MIN_BYTES: usize = 64;
+/// Share of ASCII in such text, in percent: other scripts have only spaces, digits and marks of it.
+const EIGHT_BIT_ASCII_MIN_PERCENT: usize = 10;
+/// Share of spaces and line ends in it.
+const EIGHT_BIT_SPACE_MIN_PERCENT: usize = 2;
+
+/// How text is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Text {
+    /// UTF-8, or ASCII.
+    Utf8,
+    /// One byte a character, the upper half for letters.
+    EightBit,
+    /// Two bytes, lower one first, with a mark at the beginning.
+    Utf16Le,
+    /// Two bytes, upper one first, with a mark at the beginning.
+    Utf16Be,
+}
+
+/// Returns how `head` is encoded if it is text: JSON, CSV, SQL, logs, prose.
+pub(super) fn text_of(head: &[u8]) -> Option<Text> {
+    if is_text(head) {
+        Some(Text::Utf8)
+    } else if is_wide_text(head.strip_prefix(b"\xff\xfe"), u16::from_le_bytes) {
+        Some(Text::Utf16Le)
+    } else if is_wide_text(head.strip_prefix(b"\xfe\xff"), u16::from_be_bytes) {
+        Some(Text::Utf16Be)
+    } else {
+        is_eight_bit_text(head).then_some(Text::EightBit)
+    }
+}
+
+impl Text {
+    /// Tells whether bytes from within are of the same text; they begin in the middle of a character as often
+    /// as not.
+    pub(super) fn goes_on_with(self, sample: &[u8]) -> bool {
+        let from = |start: usize| sample.get(start..);
+        let wide = |unit: fn([u8; 2]) -> u16| is_wide_text(from(0), unit) || is_wide_text(from(1), unit);
+        match self {
+            // Dumps of binary columns in a text encoding have letters of others in between.
+            Self::Utf8 => {
+                let start = sample.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
+                is_text(&sample[start..]) || is_eight_bit_text(sample)
+            }
+            Self::EightBit => is_eight_bit_text(sample) || is_text(sample),
+            Self::Utf16Le => wide(u16::from_le_bytes),
+            Self::Utf16Be => wide(u16::from_be_bytes),
+        }
+    }
+}
+
+fn is_control(byte: u8) -> bool {
+    byte == 0x7f || byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c)
+}
 
 /// Tells whether `bytes` are mostly printable UTF-8: text, JSON, CSV, SQL, logs.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
-    let mut printable = 0;
-    for part in bytes.utf8_chunks() {
-        for byte in part.valid().bytes() {
-            printable +=
-                usize::from(byte >= 0x20 && byte != 0x7f || matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c));
-        }
-    }
+    let parts = bytes.utf8_chunks();
+    let printable: usize =
+        parts.map(|part| part.valid().bytes().filter(|byte| !is_control(*byte)).count()).sum();
     // A character cut at the end is at most three bytes and does not count against it.
     let count = bytes.len();
     count > 0 && (printable + 3).min(count) * 100 >= count * TEXT_MIN_PERCENT && !bytes.contains(&0)
+}
+
+/// Tells whether `bytes` are text with one byte a character: no control characters, words with spaces or
+/// lines.
+fn is_eight_bit_text(bytes: &[u8]) -> bool {
+    let count = |keep: &dyn Fn(u8) -> bool| bytes.iter().filter(|byte| keep(**byte)).count();
+    let ascii = count(&|byte| byte < 0x80);
+    let spaces = count(&|byte| matches!(byte, b' ' | b'\n'));
+    bytes.len() >= EIGHT_BIT_SIZE_MIN_BYTES
+        && !bytes.iter().any(|byte| is_control(*byte))
+        && ascii * 100 >= bytes.len() * EIGHT_BIT_ASCII_MIN_PERCENT
+        && spaces * 100 >= bytes.len() * EIGHT_BIT_SPACE_MIN_PERCENT
+}
+
+/// Tells whether `bytes` are mostly printable characters of two bytes.
+fn is_wide_text(bytes: Option<&[u8]>, unit: fn([u8; 2]) -> u16) -> bool {
+    let bytes = bytes.unwrap_or_default();
+    // Most numbers of two bytes are a character of some script.
+    if is_noise(bytes) {
+        return false;
+    }
+    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+    let (mut count, mut printable, mut common) = (0, 0, 0);
+    for character in char::decode_utf16(units) {
+        count += 1;
+        let character = character.unwrap_or('\0');
+        let is_blank = matches!(character, '\t' | '\n' | '\r');
+        printable += usize::from(is_blank || !character.is_control());
+        common += usize::from(is_blank || character == ' ' || character.is_alphanumeric());
+    }
+    count > 0 && printable * 100 >= count * TEXT_MIN_PERCENT && common * 2 >= count
 }
 
 /// Tells whether `bytes` look compressed or encrypted: all byte values alike often, at any place of an

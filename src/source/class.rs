@@ -1,6 +1,13 @@
 //! What kind of data a file or stream is, by its first bytes and its name.
 
-use super::binary::{is_noise, is_text};
+mod bson;
+mod headers;
+mod kind;
+mod text;
+
+use super::binary::{Text, is_noise, text_of};
+pub(crate) use headers::{is_tar, octal, postgres_header, sqlite_page_bytes};
+pub use kind::Kind;
 
 /// What the bytes are decides how they are cut and coded. The numbers are those of the repository format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,10 +60,6 @@ const FAISS_DIMENSION_MAX: u32 = 1 << 20;
 /// Fewest bytes of a sample that count.
 const SAMPLE_SIZE_MIN_BYTES: usize = 1_024;
 
-/// First bytes of database files and dumps.
-const DUMP_MAGICS: [&[u8]; 4] = [b"PGDMP", b"SQLite format 3\0", MONGODUMP_MAGIC, b"/*M!"];
-const MONGODUMP_MAGIC: &[u8] = &[0x6d, 0xe2, 0x99, 0x81];
-
 /// First bytes of arrays of numbers: GGUF, numpy, and PyTorch from before it wrote zip files.
 const TENSOR_MAGICS: [&[u8]; 3] =
     [b"GGUF", b"\x93NUMPY", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."];
@@ -94,51 +97,50 @@ const FAISS_MAGICS: [&[u8; 4]; 38] = [
 /// Returns the class of a file or stream called `name` (raw bytes, with or without a path) that begins with
 /// `head`, up to 64 KiB of it, and holds `sample`, a few KiB from its middle or nothing.
 pub fn recognise(name: &[u8], head: &[u8], sample: &[u8]) -> Class {
-    if let Some(class) = by_magic(name, head) {
-        return class;
+    recognise_kind(name, head, sample).class()
+}
+
+/// Returns the kind of a file or stream, from the same as [`recognise`].
+///
+/// A header that is cut, lies or breaks off makes its kind not another one, but unknown: then the look of the
+/// bytes decides.
+pub fn recognise_kind(name: &[u8], head: &[u8], sample: &[u8]) -> Kind {
+    if let Some(kind) = by_header(name, head) {
+        return kind;
     }
     let has_sample = sample.len() >= SAMPLE_SIZE_MIN_BYTES;
-    if is_text(head) && (!has_sample || is_text_within(sample)) {
-        return Class::Dump;
+    if let Some(text) = text_of(head)
+        && (!has_sample || text.goes_on_with(sample))
+    {
+        return if text == Text::Utf8 { text::kind_of(head) } else { Kind::Text };
     }
     if is_noise(head) && (!has_sample || is_noise(sample)) {
-        return Class::Opaque;
+        return Kind::Opaque;
     }
-    Class::General
+    Kind::General
 }
 
-/// A sample begins in the middle of a character as often as not.
-fn is_text_within(sample: &[u8]) -> bool {
-    let start = sample.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
-    is_text(&sample[start..])
-}
-
-fn by_magic(name: &[u8], head: &[u8]) -> Option<Class> {
+fn by_header(name: &[u8], head: &[u8]) -> Option<Kind> {
     let starts = |magics: &[&[u8]]| magics.iter().any(|magic| head.starts_with(magic));
-    if starts(&DUMP_MAGICS) || is_tar(head) || is_bson(name, head) {
-        Some(Class::Dump)
+    if let Some(header) = postgres_header(head) {
+        Some(if header.is_custom { Kind::PostgresCustom } else { Kind::PostgresToc })
+    } else if sqlite_page_bytes(head).is_some() {
+        Some(Kind::Sqlite)
+    } else if headers::is_sqlite_log(head) {
+        Some(Kind::SqliteLog)
+    } else if headers::is_mongo_archive(head) {
+        Some(Kind::MongoArchive)
+    } else if is_tar(head) {
+        Some(Kind::Tar)
     } else if starts(&TENSOR_MAGICS) || is_safetensors(head) || is_faiss(head) {
-        Some(Class::Tensors)
+        Some(Kind::Tensors)
     } else if head.starts_with(b"PK\x03\x04") {
-        Some(if is_tensor_zip(name, head) { Class::Tensors } else { Class::Opaque })
+        Some(if is_tensor_zip(name, head) { Kind::Tensors } else { Kind::Opaque })
     } else if starts(&OPAQUE_MAGICS) || is_bzip2(head) || is_media_container(head) {
-        Some(Class::Opaque)
+        Some(Kind::Opaque)
     } else {
-        None
+        bson::is_documents(name, head).then_some(Kind::Bson)
     }
-}
-
-fn is_tar(head: &[u8]) -> bool {
-    head.get(257..262) == Some(b"ustar")
-}
-
-/// Files of a mongodump directory: documents that begin with their length and whose first field has a known
-/// type.
-fn is_bson(name: &[u8], head: &[u8]) -> bool {
-    let length = u32_at(head, 0).unwrap_or(0);
-    name.ends_with(b".bson")
-        && (5..=16 << 20).contains(&length)
-        && head.get(4).is_some_and(|kind| *kind <= 0x13)
 }
 
 fn is_safetensors(head: &[u8]) -> bool {

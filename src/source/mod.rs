@@ -17,12 +17,13 @@ mod stream;
 mod tag;
 mod walk;
 
-pub use class::{Class, recognise};
+pub use class::{Class, Kind, recognise, recognise_kind};
+pub(crate) use class::{is_tar, octal, postgres_header, sqlite_page_bytes};
 pub use command::{CommandSpec, StderrSink, spawn_command, spawn_command_with};
 pub use error::SourceError;
 pub use file::{FileState, OpenFile};
 pub use filter::{Filter, FilterError, IncludeSet, Rule};
-pub use hint::compressed_dump_hint;
+pub use hint::{CompressedDump, DumpHints};
 pub use metadata::{EntryKind, Metadata};
 pub use roots::{clean_paths, files_from, files_from_raw};
 pub use split::SplitError;

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::filter::FilterArgs;
 use super::values::{selector, snapshot_ref, time};
 use crate::base::Time;
 use crate::maintain::retention::GroupBy;
+use crate::query::diff::PartsChoice;
 use crate::query::select::{Selector, SnapshotRef};
 
 const SNAPSHOTS_EXAMPLES: &str = "\
@@ -94,6 +96,27 @@ Examples:
   snap diff latest~1 latest
   snap diff --metadata 3f9a12c0 latest:/etc";
 
+/// When the parts of modified files are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PartsWhen {
+    /// Where it costs little
+    Auto,
+    /// In every dump, which is read whole
+    Always,
+    /// Nowhere
+    Never,
+}
+
+impl From<PartsWhen> for PartsChoice {
+    fn from(when: PartsWhen) -> Self {
+        match when {
+            PartsWhen::Auto => Self::Auto,
+            PartsWhen::Always => Self::Always,
+            PartsWhen::Never => Self::Never,
+        }
+    }
+}
+
 /// Show what differs between two snapshots.
 #[derive(Debug, Args)]
 #[command(after_long_help = DIFF_EXAMPLES)]
@@ -107,6 +130,9 @@ pub struct DiffArgs {
     /// Show files of which only mode, owner, times or attributes differ, too
     #[arg(long)]
     pub metadata: bool,
+    /// Show which tables of dumps and which tensors of models differ; auto: in dumps up to 1 GiB
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub parts: PartsWhen,
     /// Which snapshots.
     #[command(flatten)]
     pub filter: FilterArgs,

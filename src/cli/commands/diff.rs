@@ -3,15 +3,19 @@
 use serde_json::{Map, Value, json};
 
 use super::{entry, open, select};
+use crate::base::escape::escape_name;
 use crate::base::parse::format_size;
 use crate::cli::args::query::DiffArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Outcome;
 use crate::cli::{human, json};
-use crate::query::diff::{Change, Diff, DiffTotals, Difference, SideTotals};
+use crate::query::diff::{Change, Diff, DiffTotals, Difference, PartsChange, SideTotals};
 use crate::query::walk::resolve;
 use crate::repository::{ChunkReader, describe};
+
+/// Parts of one file that are shown to people; with `--json` all are.
+const PARTS_SHOWN_MAX: usize = 40;
 
 /// Shows what differs between two snapshots.
 pub fn run(context: &Context, args: &DiffArgs) -> Result<Outcome, CliError> {
@@ -25,7 +29,7 @@ pub fn run(context: &Context, args: &DiffArgs) -> Result<Outcome, CliError> {
     let new_place = resolve(&reader, &new.root, args.to.path.as_deref())?;
     context.out.note(&format!("from {} to {}", old_id.short(), new_id.short()))?;
     let mut outcome = Outcome::Done;
-    let mut diff = Diff::new(&reader, &old_place, &new_place, args.metadata);
+    let mut diff = Diff::new(&reader, &old_place, &new_place, args.metadata).with_parts(args.parts.into());
     for difference in diff.by_ref() {
         match difference {
             Err(error) if error.is_damage() => {
@@ -62,6 +66,9 @@ fn show(context: &Context, difference: &Difference) -> Result<(), CliError> {
         line.push_str(&format!(" ({})", metadata.join(", ")));
     }
     context.out.line(&line)?;
+    if let Some(parts) = &difference.parts {
+        show_parts(context, parts)?;
+    }
     if !context.out.is_json() {
         return Ok(());
     }
@@ -73,6 +80,9 @@ fn show(context: &Context, difference: &Difference) -> Result<(), CliError> {
         fields.insert("added_bytes".to_owned(), Value::from(content.added_bytes));
         fields.insert("removed_bytes".to_owned(), Value::from(content.removed_bytes));
     }
+    if let Some(parts) = &difference.parts {
+        fields.insert("parts".to_owned(), parts_fields(parts));
+    }
     for (key, node) in [("old", &difference.old), ("new", &difference.new)] {
         let side = node.as_ref().map(|node| {
             let mut side = entry::fields(&difference.path, node);
@@ -83,6 +93,54 @@ fn show(context: &Context, difference: &Difference) -> Result<(), CliError> {
         fields.insert(key.to_owned(), Value::from(side));
     }
     context.out.json("difference", Value::Object(fields))
+}
+
+/// Shows the parts of a file that differ below its own line, as many as are easily read.
+fn show_parts(context: &Context, parts: &PartsChange) -> Result<(), CliError> {
+    for part in parts.changed.iter().take(PARTS_SHOWN_MAX) {
+        let name = match &part.name {
+            Some(name) => escape_name(name),
+            None => format!("({})", parts.rest),
+        };
+        let line = match part.size_bytes {
+            [None, Some(new)] => format!("    + {name} ({})", format_size(new)),
+            [Some(old), None] => format!("    - {name} ({})", format_size(old)),
+            _ => {
+                let (added, removed) = (format_size(part.added_bytes), format_size(part.removed_bytes));
+                format!("    M {name} (+{added}, -{removed})")
+            }
+        };
+        context.out.line(&line)?;
+    }
+    let more = parts.changed.len().saturating_sub(PARTS_SHOWN_MAX);
+    if more > 0 {
+        context.out.line(&format!("    and {more} more"))?;
+    }
+    if parts.is_cut {
+        context.out.line("    not all parts of this file are known")?;
+    }
+    Ok(())
+}
+
+fn parts_fields(parts: &PartsChange) -> Value {
+    let changed = parts.changed.iter().map(|part| {
+        let mut fields = Map::new();
+        if let Some(name) = &part.name {
+            json::set_name(&mut fields, "name", name);
+        }
+        let [old, new] = part.size_bytes;
+        fields.insert("old_bytes".to_owned(), Value::from(old));
+        fields.insert("new_bytes".to_owned(), Value::from(new));
+        fields.insert("added_bytes".to_owned(), Value::from(part.added_bytes));
+        fields.insert("removed_bytes".to_owned(), Value::from(part.removed_bytes));
+        Value::Object(fields)
+    });
+    json!({
+        "kind": parts.kind,
+        "changed": changed.collect::<Vec<Value>>(),
+        "same": parts.same_count,
+        "complete": !parts.is_cut,
+    })
 }
 
 fn metadata_words(difference: &Difference) -> Vec<&'static str> {

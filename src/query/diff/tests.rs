@@ -213,3 +213,132 @@ fn places_of_any_type_can_be_compared() {
     assert!(differences[1..].iter().all(|found| found.change == Change::Removed));
     assert!(diff(&reader, &at("gone"), &at("gone"), true).0.is_empty());
 }
+
+/// A dump in SQL of tables with the rows given.
+fn sql(tables: &[(&str, Vec<String>)]) -> Vec<u8> {
+    let mut dump = "--\n-- PostgreSQL database dump\n--\n\nSET row_security = off;\n".to_owned();
+    for (name, rows) in tables {
+        dump += &format!("\nCREATE TABLE {name} (id int, t text);\n\nCOPY {name} (id, t) FROM stdin;\n");
+        for row in rows {
+            dump += row;
+            dump.push('\n');
+        }
+        dump += "\\.\n\n";
+    }
+    dump += "--\n-- PostgreSQL database dump complete\n--\n";
+    dump.into_bytes()
+}
+
+/// Rows that do not repeat.
+fn rows(seed: u64, count: usize) -> Vec<String> {
+    let row = |(id, bytes): (usize, &[u8])| {
+        format!("{id}\t{}", bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
+    };
+    noise(seed, count * 20).chunks(20).enumerate().map(row).collect()
+}
+
+/// Stores two versions of a file and tells which of its parts differ.
+fn parts_between(name: &str, old: &[u8], new: &[u8], choice: PartsChoice) -> Option<PartsChange> {
+    let fixture = Fixture::new(5);
+    fixture.write(name, old);
+    let (_, first) = fixture.backup();
+    fixture.write(name, new);
+    let (_, second) = fixture.backup();
+    let reader = ChunkReader::new(&fixture.repository);
+    let mut diff = Diff::new(&reader, &root(&first), &root(&second), false).with_parts(choice);
+    let found = diff.by_ref().map(Result::unwrap).find(|found| found.path == fixture.path(name));
+    found.unwrap().parts
+}
+
+fn names_of(parts: &PartsChange) -> Vec<String> {
+    let name = |part: &PartChange| String::from_utf8(part.name.clone().unwrap_or_default()).unwrap();
+    parts.changed.iter().map(name).collect()
+}
+
+#[test]
+fn a_table_that_changed_is_named_and_its_neighbours_are_not() {
+    let tables = [("a.one", rows(1, 3_000)), ("a.two", rows(2, 3_000)), ("a.three", rows(3, 3_000))];
+    let old = sql(&tables);
+    for at in [0, 1_500, 2_999] {
+        let mut tables = tables.clone();
+        tables[1].1[at] = "a row of another length".to_owned();
+        let parts = parts_between("shop.sql", &old, &sql(&tables), PartsChoice::Auto).unwrap();
+        assert_eq!(names_of(&parts), ["a.two"], "row {at}");
+        assert_eq!((parts.same_count, parts.is_cut, parts.rest), (2, false, "schema"));
+        let [of_old, of_new] = parts.changed[0].size_bytes.map(Option::unwrap);
+        let told = (parts.changed[0].removed_bytes, parts.changed[0].added_bytes);
+        assert!((1..of_old).contains(&told.0) && (1..of_new).contains(&told.1), "{told:?}");
+    }
+}
+
+#[test]
+fn tables_that_come_and_go_are_named_and_so_is_the_schema() {
+    let old = sql(&[("a.gone", rows(1, 500)), ("a.kept", rows(2, 3_000))]);
+    let new = sql(&[("a.kept", rows(2, 3_000)), ("a.new", rows(3, 500))]);
+    let parts = parts_between("shop.sql", &old, &new, PartsChoice::Always).unwrap();
+    assert_eq!(names_of(&parts), ["a.new", "a.gone", ""]);
+    assert_eq!(parts.changed[0].size_bytes[0], None);
+    assert_eq!(parts.changed[1].size_bytes[1], None);
+    assert_eq!(parts.same_count, 1);
+    assert_eq!(parts_between("shop.sql", &old, &new, PartsChoice::Never), None);
+    // A short text is not worth a request by itself.
+    let (old, new) = (sql(&[("a.short", rows(1, 9))]), sql(&[("a.short", rows(2, 9))]));
+    assert_eq!(parts_between("shop.sql", &old, &new, PartsChoice::Auto), None);
+    let parts = parts_between("shop.sql", &old, &new, PartsChoice::Always).unwrap();
+    assert_eq!(names_of(&parts), ["a.short"]);
+    assert_eq!(parts_between("shop.sql", b"a,b\n1,2\n", b"a,b\n1,3\n", PartsChoice::Always), None);
+}
+
+#[test]
+fn parts_that_are_told_are_those_whose_bytes_differ() {
+    for seed in 0..6_u64 {
+        let names: Vec<String> = (0..40).map(|n| format!("s.t{n}")).collect();
+        let sizes = noise(seed + 100, 40);
+        let of = |n: usize| rows(seed * 1_000 + n as u64, usize::from(sizes[n]) * 4 + 1);
+        let old: Vec<(&str, Vec<String>)> =
+            names.iter().enumerate().map(|(n, name)| (name.as_str(), of(n))).collect();
+        let mut new = old.clone();
+        let mut expected = BTreeSet::new();
+        for (n, choice) in noise(seed + 200, 40).into_iter().enumerate() {
+            let rows = &mut new[n].1;
+            let at = usize::from(sizes[n]) % rows.len();
+            match choice % 8 {
+                0 => rows.insert(at, "inserted".to_owned()),
+                1 if rows.len() > 1 => drop(rows.remove(at)),
+                2 => rows[at].replace_range(..1, "x"),
+                _ => continue,
+            }
+            expected.insert(names[n].clone());
+        }
+        let parts = parts_between("shop.sql", &sql(&old), &sql(&new), PartsChoice::Auto).unwrap();
+        let told: BTreeSet<String> = names_of(&parts).into_iter().collect();
+        assert_eq!(told, expected, "seed {seed}");
+        assert_eq!(parts.same_count, 40 - expected.len(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_tensor_that_changed_is_named() {
+    const TENSOR_BYTES: usize = 300_000;
+    let header: String = (0..4)
+        .map(|n| {
+            let (start, end) = (n * TENSOR_BYTES, (n + 1) * TENSOR_BYTES);
+            format!(
+                r#""layer.{n}":{{"dtype":"F32","shape":[{}],"data_offsets":[{start},{end}]}}"#,
+                TENSOR_BYTES / 4
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(",");
+    let header = format!("{{{header}}}");
+    let whole =
+        |tensors: Vec<u8>| [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &tensors].concat();
+    let mut tensors = noise(9, 4 * TENSOR_BYTES);
+    let old = whole(tensors.clone());
+    for byte in &mut tensors[2 * TENSOR_BYTES..2 * TENSOR_BYTES + 100] {
+        *byte ^= 1;
+    }
+    let parts = parts_between("model.safetensors", &old, &whole(tensors), PartsChoice::Auto).unwrap();
+    assert_eq!(names_of(&parts), ["layer.2"]);
+    assert_eq!((parts.same_count, parts.rest), (3, "header"));
+}
