@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::{Args, ValueEnum};
 
 use super::filter::FilterArgs;
