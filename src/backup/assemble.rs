@@ -319,6 +319,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
             }
             let length_bytes = u32::try_from(piece.data.len());
             let length_bytes = length_bytes.map_err(|_| Error::Internal { what: "length of a chunk" })?;
+            self.writer.passed(u64::from(length_bytes));
             list.push(ChunkRef { id: piece.id, length_bytes }, &mut self.writer)?;
         }
         Ok(())

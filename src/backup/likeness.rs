@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::base::ChunkId;
 use crate::chunker::features::Sampler;
 use crate::format::pack::BaseName;
+use crate::index::ChunkLocation;
 use crate::repository::{BaseChunk, Error, Repository};
 
 /// Samples of a chunk that are asked for: its smallest, among which the features of a like chunk are.
@@ -71,6 +72,11 @@ impl Likeness {
     pub(super) fn resolve(&self, names: &[BaseName]) -> Result<Vec<BaseChunk>, Error> {
         let found = self.repository.index().locate_bases(names)?;
         let chunks = found.into_iter().filter_map(|copies| copies.into_iter().next());
-        Ok(chunks.map(|(id, at)| BaseChunk { id, length_bytes: at.length_bytes }).collect())
+        let base = |(id, at): (ChunkId, ChunkLocation)| BaseChunk {
+            id,
+            length_bytes: at.length_bytes,
+            depth: at.block.depth,
+        };
+        Ok(chunks.map(base).collect())
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::base::ChunkId;
 use crate::format::node::{ChunkRef, FileContent};
 use crate::format::pack::BaseName;
+use crate::index::{ChunkLocation, IndexDatabase};
 use crate::repository::{BaseChunk, ChunkReader, Error, ListReader};
 
 /// Chunks of the previous version that are looked at ahead of the place reached.
@@ -23,6 +24,7 @@ struct Entry {
 
 /// A window over the chunks of a file's previous version, which follows the new version.
 pub(super) struct Previous<'a, 'r> {
+    index: &'r IndexDatabase,
     list: Option<ListReader<'a, 'r>>,
     window: VecDeque<Entry>,
     /// Number of the first chunk in the window.
@@ -37,7 +39,14 @@ impl<'a, 'r> Previous<'a, 'r> {
     /// Begins with the content that the previous snapshot has. One that cannot be read is as good as none.
     pub(super) fn new(reader: &'a ChunkReader<'r>, content: &FileContent, size_bytes: u64) -> Self {
         let list = ListReader::new(reader, content, size_bytes).ok();
-        Self { list, window: VecDeque::new(), first: 0, numbers: HashMap::new(), place: 0 }
+        Self {
+            index: reader.repository().index(),
+            list,
+            window: VecDeque::new(),
+            first: 0,
+            numbers: HashMap::new(),
+            place: 0,
+        }
     }
 
     /// Returns the number of `id` in the previous version, if it is near the place reached.
@@ -108,25 +117,30 @@ impl<'a, 'r> Previous<'a, 'r> {
         if ahead >= u64::try_from(AHEAD_MAX - BATCH).unwrap_or(u64::MAX) {
             return Ok(());
         }
-        for _ in 0..BATCH {
-            let Some(list) = &mut self.list else { return Ok(()) };
+        let mut read: Vec<(ChunkRef, Option<BaseChunk>)> = Vec::with_capacity(BATCH);
+        while let Some(list) = self.list.as_mut().filter(|_| read.len() < BATCH) {
             match list.next_chunk() {
-                Ok(Some(chunk)) => {
-                    let leaf = list.leaf();
-                    self.push(chunk, leaf);
-                }
+                Ok(Some(chunk)) => read.push((chunk, list.leaf())),
                 Ok(None) => self.list = None,
                 // A list that is damaged from here on costs density, not the backup.
                 Err(error) if error.is_damage() => self.list = None,
                 Err(error) => return Err(error),
             }
         }
+        let mut ids: Vec<ChunkId> = read.iter().map(|(chunk, _)| chunk.id).collect();
+        ids.extend(read.iter().filter_map(|(_, leaf)| leaf.map(|leaf| leaf.id)));
+        let depth = |location: Option<ChunkLocation>| location.map_or(0, |at| at.block.depth);
+        let mut depths = self.index.locate(&ids)?.into_iter().map(depth);
+        let own: Vec<u8> = depths.by_ref().take(read.len()).collect();
+        for ((chunk, leaf), depth) in read.into_iter().zip(own) {
+            let leaf = leaf.map(|leaf| BaseChunk { depth: depths.next().unwrap_or(0), ..leaf });
+            self.push(BaseChunk { id: chunk.id, length_bytes: chunk.length_bytes, depth }, leaf);
+        }
         Ok(())
     }
 
-    fn push(&mut self, chunk: ChunkRef, leaf: Option<BaseChunk>) {
+    fn push(&mut self, chunk: BaseChunk, leaf: Option<BaseChunk>) {
         let number = self.first + u64::try_from(self.window.len()).unwrap_or(u64::MAX);
-        let chunk = BaseChunk { id: chunk.id, length_bytes: chunk.length_bytes };
         self.numbers.insert(BaseName::of(&chunk.id), number);
         self.window.push_back(Entry { chunk, leaf });
     }

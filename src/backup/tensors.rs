@@ -11,6 +11,7 @@ use crate::base::ChunkId;
 use crate::base::limits::BLOCK_BASED_RAW_MAX_BYTES;
 use crate::codec::Hint;
 use crate::container::{self, Layout, TensorIndex};
+use crate::format::node::ChunkRef;
 use crate::repository::{BaseChunk, ChunkReader, ChunkWriter, Error, StoredFile};
 
 /// A shorter stretch is stored with others in one block: a block of its own would cost what mixing saves.
@@ -119,6 +120,7 @@ fn bases_of(
     };
     let Some((first, _)) = chunks.first() else { return Ok(None) };
     let skip = usize::try_from(start - first).map_err(|_| Error::Internal { what: "place in a base" })?;
-    let bases = chunks.iter().map(|(_, chunk)| BaseChunk { id: chunk.id, length_bytes: chunk.length_bytes });
+    let base = |chunk: &ChunkRef| BaseChunk { id: chunk.id, length_bytes: chunk.length_bytes, depth: 0 };
+    let bases = chunks.iter().map(|(_, chunk)| base(chunk));
     Ok(Some((bases.collect(), skip)))
 }

@@ -5,8 +5,10 @@
 //! leaned on, or on something further down: how far is drawn, so that chains are short on average, no day
 //! pays for all at once, and nothing has to be remembered about the days.
 //!
-//! Blocks hold runs that stand together in their file, whatever chains their bases have: then what a block
-//! leans on stands together too, and reading a file in order decodes each block once.
+//! A block's chain is as long as the longest of its bases, so runs share a block only when their bases have
+//! chains of one length: what changes seldom is not drawn along by what changes daily. And they share one
+//! only when they stand near each other in their file: then what a block leans on stands together too, and
+//! reading a file in order decodes each block once.
 
 use std::collections::HashSet;
 
@@ -18,7 +20,7 @@ use crate::index::ChunkLocation;
 use crate::pack::BlockBase;
 
 /// Longest chain that a writer makes: readers follow twice as many, but each link costs them time.
-const CHAIN_MAX: u8 = 4;
+const CHAIN_MAX: u8 = 5;
 const _: () = assert!((CHAIN_MAX as u64) < BASE_DEPTH_MAX);
 /// Text around the place where a chunk's own base is expected, since places shift within a block.
 const SLACK_BYTES: u64 = 12 << 10;
@@ -32,6 +34,8 @@ pub struct BaseChunk {
     pub id: ChunkId,
     /// Length of its plaintext.
     pub length_bytes: u32,
+    /// Length of its own chain of bases, as far as it is known.
+    pub depth: u8,
 }
 
 /// A base chunk, found.
@@ -204,7 +208,7 @@ mod tests {
             counts[usize::from(depth_drawn(&id))] += 1;
         }
         // Half stays at the deepest place, half of the rest at the one above it, and so on.
-        for (count, share) in counts.iter().rev().zip([2, 4, 8, 8]) {
+        for (count, share) in counts.iter().rev().zip([2, 4, 8, 16]) {
             let expected = 20_000 / share;
             assert!((expected * 9 / 10..expected * 11 / 10).contains(count), "{counts:?}");
         }

@@ -178,7 +178,7 @@ impl<'a, 'r> ListReader<'a, 'r> {
         self.list_chunks.push(*id);
         if level == 0 {
             let length_bytes = u32::try_from(plain.len()).unwrap_or(u32::MAX);
-            self.leaf = Some(BaseChunk { id: *id, length_bytes });
+            self.leaf = Some(BaseChunk { id: *id, length_bytes, depth: 0 });
         }
         self.stack.push((level, chunk.entries.into_iter()));
         Ok(())

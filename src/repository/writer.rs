@@ -112,6 +112,8 @@ pub struct ChunkWriter {
     /// Blocks of bases.
     cache: Arc<ChunkCache>,
     sampler: Sampler,
+    /// Bytes that passed, stored or not.
+    place: u64,
     to_packer: Option<SyncSender<(Content, SealedLater)>>,
     packer: Option<JoinHandle<()>>,
     stats: WriterStats,
@@ -144,6 +146,7 @@ impl ChunkWriter {
             open: OpenBlocks::default(),
             cache: Arc::new(ChunkCache::for_bases()),
             sampler,
+            place: 0,
             to_packer: Some(to_packer),
             packer: Some(packer),
             stats: WriterStats::default(),
@@ -193,6 +196,11 @@ impl ChunkWriter {
         Ok(true)
     }
 
+    /// Says that `bytes` more of a file's content went by, whether they had to be stored or not.
+    pub fn passed(&mut self, bytes: u64) {
+        self.place = self.place.saturating_add(bytes);
+    }
+
     /// Stores a run of data chunks that [`ChunkWriter::contains`] just said are absent, coded together
     /// against `bases`, which stood in an earlier snapshot where the run stands now.
     pub fn add_run(
@@ -227,7 +235,7 @@ impl ChunkWriter {
         let mut block = OpenBlock { bases: bases.to_vec(), skip: Some(skip), ..OpenBlock::default() };
         block.raw.reserve_exact(run_bytes);
         block.add_run(&absent)?;
-        self.flush_block(Slot { content: Content::Data, hint, has_base: true }, block)
+        self.flush_block(Slot { content: Content::Data, hint, has_base: true, depth: 0 }, block)
     }
 
     /// Returns the chunks of a run that nobody is storing yet, each once: a run may hold a chunk twice.
@@ -278,10 +286,13 @@ impl ChunkWriter {
             return Ok(());
         }
         let slot = Slot::of(content, hint, run_bytes, bases);
-        if let Some(full) = self.open.make_room(slot, run_bytes, bases) {
+        if let Some(full) = self.open.make_room(slot, self.place, run_bytes, bases) {
             self.flush_block(slot, full)?;
         }
         let block = self.open.of(slot);
+        if block.chunks.is_empty() {
+            block.start = self.place;
+        }
         block.add_run(run)?;
         if slot.has_base {
             block.add_bases(bases);
@@ -376,7 +387,7 @@ fn seal(
     block: OpenBlock,
 ) -> Result<SealedBlock, Error> {
     let keys = &repository.keys;
-    let OpenBlock { raw, chunks, bases, skip } = block;
+    let OpenBlock { raw, chunks, bases, skip, .. } = block;
     if let (true, Some(first)) = (slot.has_base, chunks.first()) {
         let reader = ChunkReader::with_cache(repository, cache);
         let base = match skip {

@@ -12,6 +12,8 @@ const BLOCK_BYTES: usize = BLOCK_RAW_MAX_BYTES as usize;
 const TREE_BLOCK_BYTES: usize = 512 << 10;
 /// Plaintext of a block with a base: whoever reads one chunk of it decodes all of it, and its base.
 const BASED_BLOCK_BYTES: usize = 256 << 10;
+/// Bytes of a file that the runs of a block with a base are spread over at most.
+const BASED_SPAN_MAX_BYTES: u64 = 4 << 20;
 /// Base of a block.
 pub(super) const BASE_BYTES: u64 = 512 << 10;
 
@@ -21,6 +23,8 @@ pub(super) struct Slot {
     pub(super) content: Content,
     pub(super) hint: Hint,
     pub(super) has_base: bool,
+    /// The longest chain of the bases.
+    pub(super) depth: u8,
 }
 
 impl Slot {
@@ -28,7 +32,9 @@ impl Slot {
     /// many, does without.
     pub(super) fn of(content: Content, hint: Hint, run_bytes: usize, bases: &[BaseChunk]) -> Self {
         let fits = run_bytes <= BASED_BLOCK_BYTES && bytes_of(bases) <= BASE_BYTES && count_fits(bases.len());
-        Self { content, hint, has_base: !bases.is_empty() && fits }
+        let has_base = !bases.is_empty() && fits;
+        let depth = bases.iter().map(|base| base.depth).max().filter(|_| has_base).unwrap_or(0);
+        Self { content, hint, has_base, depth }
     }
 
     fn limit_bytes(self) -> usize {
@@ -57,6 +63,8 @@ pub(super) struct OpenBlock {
     /// For numbers that are mixed with their former values: the byte of the base that belongs to the first of
     /// the block.
     pub(super) skip: Option<usize>,
+    /// Where its first run stands in what the writer was given.
+    pub(super) start: u64,
 }
 
 impl OpenBlock {
@@ -102,16 +110,20 @@ impl OpenBlocks {
     }
 
     /// Returns the block of `slot`, taken out, when a run does not fit into it any more.
+    ///
+    /// `place` is where the run stands in what the writer was given.
     pub(super) fn make_room(
         &mut self,
         slot: Slot,
+        place: u64,
         run_bytes: usize,
         bases: &[BaseChunk],
     ) -> Option<OpenBlock> {
         let (_, block) = self.blocks.iter_mut().find(|(held, _)| *held == slot)?;
         let fits = block.raw.len() + run_bytes <= slot.limit_bytes()
             && bytes_of(&block.bases) + bytes_of(bases) <= BASE_BYTES
-            && count_fits(block.bases.len() + bases.len());
+            && count_fits(block.bases.len() + bases.len())
+            && (!slot.has_base || place.saturating_sub(block.start) <= BASED_SPAN_MAX_BYTES);
         (!fits && !block.chunks.is_empty()).then(|| std::mem::take(block))
     }
 
