@@ -161,6 +161,9 @@ class Sets:
             same(decode_block(coded, block.raw_length()).hex(), raw, "raw")
         return {"content": content, "blocks": blocks}
 
+    def chains(self, case):
+        return self.packs(case)
+
     def trees(self, case):
         if case["op"] == "ends":
             words = case["nodes"].split()

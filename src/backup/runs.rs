@@ -12,9 +12,9 @@ use crate::format::pack::BaseName;
 use crate::repository::{BaseChunk, ChunkWriter, Error, ListWriter};
 
 /// A run is stored when it is this long, also without knowing where it ends.
-const RUN_MAX_BYTES: usize = 128 << 10;
+const RUN_MAX_BYTES: usize = 48 << 10;
 /// A run up to this long between two known chunks leans on what stood between them without a further look.
-const SHORT_RUN_BYTES: u64 = 48 << 10;
+const SHORT_RUN_BYTES: u64 = 32 << 10;
 /// What a run leans on at most.
 const BASE_MAX_BYTES: u64 = 256 << 10;
 /// Text that a run leans on beyond its own length.

@@ -11,7 +11,7 @@ pub const BASE_MAX_BYTES: u64 = 2_097_152;
 /// Limit: base chunks of one block.
 pub const BASE_COUNT_MAX: u64 = 1_024;
 /// Limit: blocks of bases below one block.
-pub const BASE_DEPTH_MAX: u64 = 8;
+pub const BASE_DEPTH_MAX: u64 = 32;
 /// Limit: chunks in one block.
 pub const BLOCK_CHUNK_COUNT_MAX: u64 = 65_536;
 /// Limit: one block as stored (sealed).

@@ -19,8 +19,8 @@ use crate::format::pack::{BaseName, Content};
 use crate::index::ChunkLocation;
 use crate::pack::BlockBase;
 
-/// Longest chain that a writer makes: readers follow twice as many, but each link costs them time.
-const CHAIN_MAX: u8 = 5;
+/// Longest chain that a writer makes: readers follow more, but each link costs them time.
+const CHAIN_MAX: u8 = 24;
 const _: () = assert!((CHAIN_MAX as u64) < BASE_DEPTH_MAX);
 /// Text around the place where a chunk's own base is expected, since places shift within a block.
 const SLACK_BYTES: u64 = 12 << 10;

@@ -57,13 +57,15 @@ pub(crate) const SETS: [&str; 14] = [
     "plans",
     "leases",
     "transforms",
+    "chains",
 ];
 
-/// Cases of older sets that refuse what became allowed: set, name, and where the set `transforms` has it.
-pub(crate) const SUPERSEDED: [(&str, &str, &str); 3] = [
+/// Cases of older sets that refuse what became allowed: set, name, and the case of a later set that allows it.
+pub(crate) const SUPERSEDED: [(&str, &str, &str); 4] = [
     ("blocks", "long based block", "based block of 262145"),
     ("blocks", "long base", "base of 1048577"),
     ("packs", "directory: long raw with bases", "based block of 262145"),
+    ("packs", "directory: depth 9", "directory: depth 32"),
 ];
 
 /// Returns the keys of all vectors, with nonces from `seed`.
@@ -126,6 +128,7 @@ pub(crate) fn set(name: &str) -> Cases {
         "plans" => bodies::plans(),
         "leases" => bodies::leases(),
         "transforms" => transforms::transforms(),
+        "chains" => packs::chains(),
         _ => Cases::default(),
     }
 }

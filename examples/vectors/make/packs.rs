@@ -125,6 +125,22 @@ pub(crate) fn packs() -> Cases {
     cases
 }
 
+/// The set `chains`: how deep chains of bases may be.
+pub(crate) fn chains() -> Cases {
+    let mut cases = Cases::default();
+    let mut made = directory();
+    made.blocks[1].depth = 32;
+    let good = made.encode().expect("a good directory");
+    let fields = |body: &[u8]| json!({ "op": "directory", "body": hex(body) });
+    let mut accepted = fields(&good);
+    accepted["blocks"] = describe::directory(&made);
+    cases.good("directory: depth 32", accepted);
+    // Three blocks: depths follow 4 + 12 + 12 + 6 bytes.
+    let deeper = with(&good, 35, &[33]);
+    cases.bad("directory: depth 33", "above BASE_DEPTH_MAX", "limit", fields(&deeper));
+    cases
+}
+
 fn whole_packs(cases: &mut Cases) {
     let ring = ring(5);
     let texts = [b"first chunk".as_slice(), b"second chunk", b"third chunk of another block"];

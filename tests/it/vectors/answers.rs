@@ -154,7 +154,7 @@ fn answer(set: &str, case: &Value) -> Result<Value, Refused> {
             assert_eq!(hex(&raw), hex(&bytes(&case["raw"])), "{}", case["name"]);
             Ok(json!({}))
         }
-        "packs" => packs(case),
+        "packs" | "chains" => packs(case),
         "trees" => trees(case),
         _ => bodies(set, case),
     }
