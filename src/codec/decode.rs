@@ -39,6 +39,14 @@ pub fn decode(coded: &[u8], raw_bytes: usize, base: &[u8]) -> Result<Vec<u8>, Co
     Ok(raw)
 }
 
+/// Returns the byte of the base that belongs to the first byte of a coded block that was mixed with it;
+/// `None` for other blocks.
+pub fn mixing_skip(coded: &[u8]) -> Option<usize> {
+    let [_, _, _, _, base_number, s0, s1, s2, ..] = *coded.first_chunk::<HEAD_BYTES>()?;
+    let skip = usize::try_from(u32::from_le_bytes([s0, s1, s2, 0])).ok()?;
+    (base_number == 2).then_some(skip)
+}
+
 fn decode_whole(rest: &[u8], raw_bytes: usize, prefix: Option<&[u8]>) -> Result<Vec<u8>, CodecError> {
     let mut parts = Parts::new(rest, 1, &mut [])?;
     let (number, coded) = parts.next_coded()?;

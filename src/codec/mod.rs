@@ -12,7 +12,7 @@ mod transform;
 pub use block::{Base, BaseUse, Coding, encode};
 pub use choose::{Hint, LEVEL, PREFIX_LEVEL, choose, choose_xor};
 pub use coder::PartCoder;
-pub use decode::decode;
+pub use decode::{decode, mixing_skip};
 
 /// A coded block does not follow the specification, or an encoder failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

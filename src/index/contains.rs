@@ -5,12 +5,14 @@
 //! many ids. What that leaves open is looked up id by id.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 
 use rusqlite::Connection;
 
 use super::database::IndexDatabase;
 use super::error::IndexError;
 use super::lookup::visit_copies;
+use super::sound::{BasedBlock, Sound};
 use crate::base::ChunkId;
 
 /// Ids answered together.
@@ -21,68 +23,101 @@ const STRIDE: usize = 16;
 const NEIGHBOUR_COUNT_MAX: usize = 1 << 18;
 
 impl IndexDatabase {
-    /// Returns, for each of `ids`, whether a pack that is not pending deletion holds it: whether a writer may
-    /// rely on it.
+    /// Returns, for each of `ids`, whether a writer may rely on it: a pack that is not pending deletion holds
+    /// it, and the same goes for all bases that it is decoded from.
     ///
     /// Packs count that an index object names or that this handle added; ids are compared in full. Batches of
     /// thousands are many times faster than single ids, and ids in the order of their file faster than
     /// shuffled ones.
     pub fn contains(&self, ids: &[ChunkId]) -> Result<Vec<bool>, IndexError> {
         self.read(|transaction| {
+            let mut sound = self.sound.lock().unwrap_or_else(PoisonError::into_inner);
+            sound.follow(transaction)?;
             let mut held = vec![false; ids.len()];
             for (ids, held) in ids.chunks(WINDOW).zip(held.chunks_mut(WINDOW)) {
-                contains_window(transaction, self.handle, ids, held)?;
+                Window { connection: transaction, handle: self.handle, ids }.answer(held, &mut sound)?;
             }
+            Ok(held)
+        })
+    }
+
+    /// Returns, for each of `ids`, whether a pack that is not pending deletion holds it, wherever its bases
+    /// are: whether it was moved out of packs that go.
+    pub fn is_outside_pending(&self, ids: &[ChunkId]) -> Result<Vec<bool>, IndexError> {
+        self.read(|transaction| {
+            let mut held = vec![false; ids.len()];
+            visit_copies(transaction, self.handle, ids, |place, _, pack, _| {
+                if let Some(held) = held.get_mut(place) {
+                    *held = *held || !pack.is_pending;
+                }
+                Ok(())
+            })?;
             Ok(held)
         })
     }
 }
 
-fn contains_window(
-    connection: &Connection,
+/// Ids that are answered together.
+struct Window<'c> {
+    connection: &'c Connection,
     handle: i64,
-    ids: &[ChunkId],
-    held: &mut [bool],
-) -> Result<(), IndexError> {
-    let probes: Vec<usize> = (0..ids.len()).step_by(STRIDE).collect();
-    let neighbours = look_up(connection, handle, ids, held, &probes, NEIGHBOUR_COUNT_MAX)?;
-    let mut open = Vec::new();
-    for (place, (id, held)) in ids.iter().zip(held.iter_mut()).enumerate() {
-        if neighbours.contains(id) {
-            *held = true;
-        } else if place % STRIDE != 0 {
-            open.push(place);
-        }
-    }
-    look_up(connection, handle, ids, held, &open, 0)?;
-    Ok(())
+    ids: &'c [ChunkId],
 }
 
-/// Marks those of `places` whose ids are held, and returns the ids of the blocks that hold them, until there
-/// are `neighbour_count_max`.
-fn look_up(
-    connection: &Connection,
-    handle: i64,
-    ids: &[ChunkId],
-    held: &mut [bool],
-    places: &[usize],
-    neighbour_count_max: usize,
-) -> Result<HashSet<ChunkId>, IndexError> {
-    let wanted: Vec<ChunkId> = places.iter().filter_map(|place| ids.get(*place)).copied().collect();
-    let mut neighbours = HashSet::new();
-    let mut last_block = None;
-    visit_copies(connection, handle, &wanted, |found, block, pack, _| {
-        if pack.is_pending {
-            return Ok(());
+impl Window<'_> {
+    fn answer(&self, held: &mut [bool], sound: &mut Sound) -> Result<(), IndexError> {
+        let probes: Vec<usize> = (0..self.ids.len()).step_by(STRIDE).collect();
+        let neighbours = self.look_up(held, &probes, NEIGHBOUR_COUNT_MAX, sound)?;
+        let mut open = Vec::new();
+        for (place, (id, held)) in self.ids.iter().zip(held.iter_mut()).enumerate() {
+            if neighbours.contains(id) {
+                *held = true;
+            } else if place % STRIDE != 0 {
+                open.push(place);
+            }
         }
-        if let Some(held) = places.get(found).and_then(|place| held.get_mut(*place)) {
-            *held = true;
-        }
-        if last_block != Some(block.first_n) && neighbours.len() < neighbour_count_max {
-            neighbours.extend(block.ids());
-            last_block = Some(block.first_n);
-        }
+        self.look_up(held, &open, 0, sound)?;
         Ok(())
-    })?;
-    Ok(neighbours)
+    }
+
+    /// Marks those of `places` whose ids are held, and returns the ids of the blocks that hold them, until
+    /// there are `neighbour_count_max`.
+    fn look_up(
+        &self,
+        held: &mut [bool],
+        places: &[usize],
+        neighbour_count_max: usize,
+        sound: &mut Sound,
+    ) -> Result<HashSet<ChunkId>, IndexError> {
+        let wanted: Vec<ChunkId> = places.iter().filter_map(|place| self.ids.get(*place)).copied().collect();
+        let mut neighbours = HashSet::new();
+        let mut last_block = None;
+        let mut open: Vec<(usize, i64)> = Vec::new();
+        let mut based: Vec<BasedBlock> = Vec::new();
+        visit_copies(self.connection, self.handle, &wanted, |found, block, pack, _| {
+            let Some(place) = places.get(found).filter(|_| !pack.is_pending) else { return Ok(()) };
+            if !sound.is_known(block) {
+                open.push((*place, block.first_n));
+                if based.last().is_none_or(|last| last.first_n != block.first_n) {
+                    based.push(BasedBlock::of(block, pack.content));
+                }
+                return Ok(());
+            }
+            if let Some(held) = held.get_mut(*place) {
+                *held = true;
+            }
+            if last_block != Some(block.first_n) && neighbours.len() < neighbour_count_max {
+                neighbours.extend(block.ids());
+                last_block = Some(block.first_n);
+            }
+            Ok(())
+        })?;
+        let judged = sound.judge(self.connection, self.handle, based)?;
+        for (place, first_n) in open {
+            if let Some(held) = held.get_mut(place) {
+                *held = *held || judged.contains(&first_n);
+            }
+        }
+        Ok(neighbours)
+    }
 }

@@ -10,6 +10,7 @@ use super::error::IndexError;
 use super::filter::Filter;
 use super::folder::{self, TemporaryFolder};
 use super::schema::{self, counter, set_counter};
+use super::sound::Sound;
 use crate::base::RepositoryId;
 
 /// Bounds of one handle.
@@ -51,6 +52,8 @@ pub struct IndexDatabase {
     pub(super) path: PathBuf,
     /// Locked while the connection is, never the other way round.
     pub(super) features: Mutex<Option<Filter>>,
+    /// Locked while the connection is, never the other way round.
+    pub(super) sound: Mutex<Sound>,
     /// Dropped after the connection.
     _temporary: Option<TemporaryFolder>,
 }
@@ -92,8 +95,15 @@ impl IndexDatabase {
         temporary: Option<TemporaryFolder>,
     ) -> Result<Self, IndexError> {
         let connection = Mutex::new(connection);
-        let features = Mutex::new(None);
-        let mut database = Self { connection, handle: 0, settings, path, features, _temporary: temporary };
+        let mut database = Self {
+            connection,
+            handle: 0,
+            settings,
+            path,
+            features: Mutex::default(),
+            sound: Mutex::default(),
+            _temporary: temporary,
+        };
         database.handle = database.write(|transaction| {
             let handle = counter(transaction, "next_handle")?;
             set_counter(transaction, "next_handle", handle.saturating_add(1))?;
@@ -131,6 +141,17 @@ impl IndexDatabase {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
         self.run(TransactionBehavior::Immediate, work)
+    }
+
+    /// The same for work after which a chunk may be less available than before.
+    pub(super) fn write_removal<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
+        self.write(|transaction| {
+            self.sound.lock().unwrap_or_else(PoisonError::into_inner).forget();
+            work(transaction)
+        })
     }
 
     /// A thread that panicked left no transaction open, so a poisoned lock is as good as another.

@@ -89,7 +89,7 @@ impl IndexDatabase {
     /// Forgets the intents of `ids`; packs that no index object names vanish from the database, also for
     /// their handles.
     pub fn clear_intents(&self, ids: &[PackId]) -> Result<(), IndexError> {
-        self.write(|transaction| {
+        self.write_removal(|transaction| {
             let mut numbers = Vec::new();
             for id in ids {
                 let Some(number) = pack_number(transaction, id)? else { continue };

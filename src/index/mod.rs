@@ -29,6 +29,7 @@ mod record;
 mod runs;
 mod schema;
 mod similar;
+mod sound;
 mod update;
 mod writer;
 

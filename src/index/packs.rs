@@ -49,7 +49,7 @@ impl IndexDatabase {
         if present == *packs {
             return Ok(());
         }
-        self.write(|transaction| {
+        self.write_removal(|transaction| {
             transaction.execute("DELETE FROM pending", [])?;
             let mut statement = transaction.prepare_cached("INSERT INTO pending VALUES (?1)")?;
             for pack in packs {

@@ -55,7 +55,7 @@ impl Update<'_> {
         if removed.is_empty() {
             return Ok(());
         }
-        self.database.write(|transaction| {
+        self.database.write_removal(|transaction| {
             let mut packs = BTreeSet::new();
             for id in removed {
                 remove_index(transaction, *id, &mut packs)?;

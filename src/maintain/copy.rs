@@ -2,7 +2,8 @@
 //!
 //! Ids are keyed by repository, so every chunk is read, named anew, and stored unless the target has it;
 //! trees and lists are written anew around the new ids. Cut points stay, so copies share as their originals
-//! do. What was copied in this run is remembered in caches of fixed size, by tree and by chunk.
+//! do; so do bases, where the target has them, and the copies are about as dense. What was copied in this run
+//! is remembered in caches of fixed size, by tree and by chunk.
 
 mod cache;
 mod content;
@@ -13,19 +14,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{ChunkId, IndexId, Phase, SnapshotId, Time};
-use crate::format::node::NodeKind;
+use crate::format::node::{FileContent, NodeKind};
 use crate::format::snapshot::Snapshot;
 use crate::query::select::{SnapshotFilter, SnapshotSummary};
 use crate::repository::{
     ChunkReader, ChunkWriter, DirectoryWriter, Error, Repository, Standing, TreeCursor, WriterStats,
-    seen_digest,
+    find_path, seen_digest,
 };
 use cache::Cache;
+use content::{Contents, OlderList};
 
 /// Trees remembered.
 const TREES_MAX: usize = 100_000;
-/// Chunks remembered: about 100 bytes each.
-const CHUNKS_MAX: usize = 400_000;
 
 /// Which snapshots to copy: those named, or all that pass the filter when none is named.
 #[derive(Debug, Clone, Default)]
@@ -75,14 +75,14 @@ pub fn copy(
     dry_run: bool,
 ) -> Result<CopyReport, Error> {
     let mut report = CopyReport { dry_run, ..CopyReport::default() };
-    let mut present = lines(target)?;
+    let (mut present, mut newest) = lines(target)?;
     let chosen = choose(source, selection)?;
     let total = u64::try_from(chosen.len()).unwrap_or(u64::MAX);
     source.progress().begin(Phase::Copy, Some(total), None);
     let mut copier = Copier {
         reader: ChunkReader::new(source),
         trees: Cache::new(TREES_MAX),
-        chunks: Cache::new(CHUNKS_MAX),
+        contents: Contents::default(),
         target_index: BTreeSet::new(),
     };
     for (id, snapshot) in chosen {
@@ -97,8 +97,11 @@ pub fn copy(
         let mut copied = None;
         if !dry_run {
             let parent = snapshot.parent.and_then(|parent| present.get(&parent).copied());
-            let (new, stats) = copier.snapshot(target, line, snapshot, parent)?;
+            let series = series_of(&snapshot);
+            let older = parent.or(newest.get(&series).map(|(_, id)| *id));
+            let (new, stats) = copier.snapshot(target, line, snapshot, Before { parent, older })?;
             report.stored = sum(report.stored, stats);
+            newest.insert(series, (time, new));
             copied = Some(new);
         }
         present.insert(line, copied.unwrap_or(line));
@@ -110,18 +113,30 @@ pub fn copy(
     Ok(report)
 }
 
-/// Returns the snapshots of `target` by the first id of their line.
-fn lines(target: &Repository) -> Result<BTreeMap<SnapshotId, SnapshotId>, Error> {
+/// What the snapshots of one series have in common: host, job and paths.
+type Series = (String, String, Vec<Vec<u8>>);
+
+fn series_of(snapshot: &Snapshot) -> Series {
+    (snapshot.host.clone(), snapshot.job.clone(), snapshot.paths.clone())
+}
+
+/// Snapshots by the first id of their line, and the newest of each series.
+type Lines = (BTreeMap<SnapshotId, SnapshotId>, BTreeMap<Series, (Time, SnapshotId)>);
+
+/// Returns what snapshots `target` has.
+fn lines(target: &Repository) -> Result<Lines, Error> {
     let (snapshots, bad) = target.load_snapshots()?;
     for error in bad {
         target.progress().warn(&format!("a snapshot of the target cannot be read: {error}"));
     }
-    let mut lines = BTreeMap::new();
+    let (mut lines, mut newest) = (BTreeMap::new(), BTreeMap::new());
     for (id, snapshot) in snapshots {
+        let last = newest.entry(series_of(&snapshot)).or_insert((snapshot.time, id));
+        *last = (*last).max((snapshot.time, id));
         lines.insert(snapshot.original.unwrap_or(id), id);
         lines.insert(id, id);
     }
-    Ok(lines)
+    Ok((lines, newest))
 }
 
 /// Returns what is to be copied, oldest first.
@@ -161,15 +176,54 @@ fn sum(a: WriterStats, b: WriterStats) -> WriterStats {
 struct Copier<'s> {
     reader: ChunkReader<'s>,
     trees: Cache,
-    chunks: Cache,
+    contents: Contents,
     /// Index objects of the target when the last snapshot began.
     target_index: BTreeSet<IndexId>,
+}
+
+/// Snapshots of the target that a copy comes after.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    /// The copy of its parent.
+    parent: Option<SnapshotId>,
+    /// One that is likely to be much like it.
+    older: Option<SnapshotId>,
+}
+
+/// A tree of the target that is likely to be much like what is copied.
+#[derive(Debug, Clone, Copy)]
+struct OlderTree<'a, 't> {
+    reader: &'a ChunkReader<'t>,
+    root: Option<ChunkId>,
+}
+
+impl<'a, 't> OlderTree<'a, 't> {
+    /// Returns the list that a file has there, if it is long enough for one and the new one is.
+    fn list(&self, path: &[u8], new: &FileContent) -> Result<OlderList<'a, 't>, Error> {
+        let (Some(root), FileContent::List { .. }) = (self.root, new) else {
+            return Ok(OlderList::default());
+        };
+        let kind = match find_path(self.reader, &root, path) {
+            Ok(node) => node.map(|node| node.kind),
+            // What is damaged cannot help, and need not harm.
+            Err(error) if error.is_damage() => None,
+            Err(error) => return Err(error),
+        };
+        Ok(match kind {
+            Some(NodeKind::File { size_bytes, content: content @ FileContent::List { .. }, .. }) => {
+                OlderList::new(self.reader, &content, size_bytes)
+            }
+            _ => OlderList::default(),
+        })
+    }
 }
 
 /// A directory under way.
 #[derive(Debug)]
 struct Frame<'a, 's> {
     tree: ChunkId,
+    /// Its path, with a slash behind.
+    path: Vec<u8>,
     cursor: TreeCursor<'a, 's>,
     writer: DirectoryWriter,
     /// The node that stands for the directory below, once that is done.
@@ -182,32 +236,45 @@ impl<'s> Copier<'s> {
         target: &Arc<Repository>,
         line: SnapshotId,
         snapshot: Snapshot,
-        parent: Option<SnapshotId>,
+        before: Before,
     ) -> Result<(SnapshotId, WriterStats), Error> {
         target.sync_index()?;
         let standing = Standing::look(target)?;
         let seen = seen_digest(&target.snapshot_ids()?);
         self.forget_lost(target)?;
         let mut writer = ChunkWriter::new(target.clone(), false)?;
-        let root = self.tree(snapshot.root, &mut writer)?;
+        let older = ChunkReader::new(target);
+        let older_root = match before.older.map(|id| target.load_snapshot(&id)) {
+            Some(Ok(snapshot)) => Some(snapshot.root),
+            Some(Err(error)) if !error.is_damage() => return Err(error),
+            _ => None,
+        };
+        let older = OlderTree { reader: &older, root: older_root };
+        let root = self.tree(snapshot.root, older, &mut writer)?;
         let stats = writer.finish()?;
         standing.require(target)?;
         let repository = target.keys().repository();
+        let parent = before.parent;
         let copy = Snapshot { repository, root, parent, original: Some(line), seen, ..snapshot };
         Ok((target.store_snapshot(&copy)?, stats))
     }
 
     /// Copies the tree `root` and all below, depth first, and returns its new root.
-    fn tree(&mut self, root: ChunkId, writer: &mut ChunkWriter) -> Result<ChunkId, Error> {
+    fn tree(
+        &mut self,
+        root: ChunkId,
+        older: OlderTree<'_, '_>,
+        writer: &mut ChunkWriter,
+    ) -> Result<ChunkId, Error> {
         if let Some(known) = self.trees.get(&root) {
             return Ok(known);
         }
-        let Self { reader, trees, chunks, .. } = self;
-        let open = |tree: ChunkId| -> Result<Frame<'_, 's>, Error> {
+        let Self { reader, trees, contents, .. } = self;
+        let open = |tree: ChunkId, path: Vec<u8>| -> Result<Frame<'_, 's>, Error> {
             let cursor = TreeCursor::new(reader, &tree)?;
-            Ok(Frame { tree, cursor, writer: DirectoryWriter::new(), waiting: None })
+            Ok(Frame { tree, path, cursor, writer: DirectoryWriter::new(), waiting: None })
         };
-        let mut frames = vec![open(root)?];
+        let mut frames = vec![open(root, Vec::new())?];
         let mut done: Option<ChunkId> = None;
         while let Some(frame) = frames.last_mut() {
             if let (Some(mut node), Some(tree)) = (frame.waiting.take(), done.take()) {
@@ -230,13 +297,15 @@ impl<'s> Copier<'s> {
                         frame.writer.push(&node, writer)?;
                     }
                     None => {
+                        let path = [&frame.path, &node.name[..], b"/"].concat();
                         frame.waiting = Some(node);
                         require_depth(frames.len())?;
-                        frames.push(open(tree)?);
+                        frames.push(open(tree, path)?);
                     }
                 },
                 NodeKind::File { size_bytes, class, content } => {
-                    let content = content::copy(reader, chunks, &content, size_bytes, writer)?;
+                    let older = older.list(&[&frame.path, &node.name[..]].concat(), &content)?;
+                    let content = contents.copy(reader, class, (&content, size_bytes), older, writer)?;
                     node.kind = NodeKind::File { size_bytes, class, content };
                     frame.writer.push(&node, writer)?;
                 }
@@ -252,7 +321,7 @@ impl<'s> Copier<'s> {
         let has_pending = target.index().packs()?.iter().any(|pack| pack.pending);
         if has_pending || !self.target_index.is_subset(&named) {
             self.trees.clear();
-            self.chunks.clear();
+            self.contents.clear();
         }
         self.target_index = named;
         Ok(())

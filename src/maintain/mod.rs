@@ -9,3 +9,5 @@ pub mod repair;
 pub mod retention;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

@@ -165,6 +165,15 @@ pub fn open_block(
     Ok(codec::decode(&coded, raw_bytes, base)?)
 }
 
+/// Returns the byte of the base that belongs to the first byte of a stored block of numbers that were mixed
+/// with their former values; `None` for other blocks.
+pub fn mixing_skip(keys: &KeyRing, stored: &[u8]) -> Result<Option<usize>, PackError> {
+    let coded = keys
+        .open(&associated_data(Kind::Block, &keys.repository()), stored)
+        .map_err(|source| PackError::Open { what: "block", source })?;
+    Ok(codec::mixing_skip(&coded))
+}
+
 /// Re-hashes every chunk of a block's plaintext against its directory entry.
 pub fn verify_chunks(
     keys: &KeyRing,

@@ -4,7 +4,9 @@ mod block;
 mod reader;
 mod writer;
 
-pub use block::{BlockBase, SealedBlock, open_block, seal_block, seal_block_with_base, verify_chunks};
+pub use block::{
+    BlockBase, SealedBlock, mixing_skip, open_block, seal_block, seal_block_with_base, verify_chunks,
+};
 pub use reader::{ParsedPack, parse_pack, read_directory};
 pub use writer::{FinishedPack, PackWriter};
 

@@ -18,7 +18,7 @@ use crate::base::ChunkId;
 use crate::base::limits::{BASE_DEPTH_MAX, BASE_MAX_BYTES};
 use crate::format::pack::Content;
 use crate::index::{BlockLocation, ChunkLocation};
-use crate::pack::{PackError, open_block};
+use crate::pack::{PackError, mixing_skip, open_block};
 
 /// Tree packs up to this size are fetched whole.
 const WHOLE_PACK_MAX_BYTES: u32 = 20 << 20;
@@ -248,6 +248,14 @@ impl<'r> ChunkReader<'r> {
             self.cache.keep_block(key, &block);
         }
         Ok(block)
+    }
+
+    /// Returns the byte of the base that belongs to the first byte of a block of numbers that were mixed with
+    /// their former values; `None` for other blocks.
+    pub(crate) fn mixing_skip(&self, location: &BlockLocation) -> Result<Option<usize>, Error> {
+        let stored = self.stored_block(location)?;
+        let object = || ObjectKey::pack(&location.pack).to_string();
+        mixing_skip(&self.repository.keys, &stored).map_err(|error| Error::of_pack(object(), error))
     }
 
     /// Returns a block's stored bytes; tree packs are read whole, since a walk needs most of them.

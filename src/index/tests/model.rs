@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::fixture::{INDEX_COUNT, PACK_COUNT, World, all_chunks, chunk_id, index_id, open, small_settings};
 use crate::base::{ChunkId, PackId};
-use crate::format::pack::{BaseName, Directory};
+use crate::format::pack::{BaseName, Content, Directory, DirectoryBlock};
 use crate::index::{ChunkLocation, IndexDatabase, IndexTotals};
 
 #[derive(Debug, Clone)]
@@ -97,6 +97,32 @@ impl<'w> Model<'w> {
         copies
     }
 
+    /// Blocks that hold what `is_wanted` says, in packs that are not pending deletion.
+    fn reliable_blocks(
+        &self,
+        handle: usize,
+        is_wanted: impl Fn(&ChunkId) -> bool,
+    ) -> Vec<(Content, &DirectoryBlock)> {
+        let mut found = Vec::new();
+        for number in &self.visible(handle) - &self.pending {
+            let pack = self.world.pack(number);
+            let holds = |block: &&DirectoryBlock| block.chunks.iter().any(|chunk| is_wanted(&chunk.id));
+            found.extend(pack.directory.blocks.iter().filter(holds).map(|block| (pack.content, block)));
+        }
+        found
+    }
+
+    /// Whether all bases of a block are there, transitively, and ever less deep.
+    fn is_sound(&self, handle: usize, content: Content, block: &DirectoryBlock) -> bool {
+        block.bases.iter().all(|name| {
+            let copies = self.reliable_blocks(handle, |id| BaseName::of(id) == *name);
+            copies.into_iter().any(|(of, base)| {
+                let is_less = base.bases.is_empty() || base.depth < block.depth;
+                of == content && is_less && self.is_sound(handle, content, base)
+            })
+        })
+    }
+
     /// Everything that `database` tells is what the model says.
     pub(super) fn compare(&self, database: &IndexDatabase, handle: usize) {
         self.compare_chunks(database, handle);
@@ -113,10 +139,16 @@ impl<'w> Model<'w> {
     fn compare_chunks(&self, database: &IndexDatabase, handle: usize) {
         let ids = all_chunks();
         let held = database.contains(&ids).unwrap();
+        let outside = database.is_outside_pending(&ids).unwrap();
+        for (id, outside) in ids.iter().zip(outside) {
+            assert_eq!(outside, self.copies(id, handle).values().any(|(is_pending, _)| !is_pending), "{id}");
+        }
         let located = database.locate(&ids).unwrap();
         for ((id, held), located) in ids.iter().zip(held).zip(located) {
             let expected = self.copies(id, handle);
-            assert_eq!(held, expected.values().any(|(is_pending, _)| !is_pending), "contains {id}");
+            let blocks = self.reliable_blocks(handle, |held| held == id);
+            let is_sound = |(of, block): &(Content, &DirectoryBlock)| self.is_sound(handle, *of, block);
+            assert_eq!(held, blocks.iter().any(is_sound), "contains {id}");
             let best = expected.values().min();
             assert_eq!(located.as_ref().and_then(|copy| expected.get(&place(copy))), best, "locate {id}");
             let all = database.locate_all(id).unwrap();

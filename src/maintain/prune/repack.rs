@@ -93,7 +93,7 @@ impl Run {
                 ids.extend(ordinals.zip(&block.ids).filter(|(n, _)| live.contains(*n)).map(|(_, id)| *id));
             }
             for ids in ids.chunks(LOOKUP_BATCH) {
-                let held = index.contains(ids)?;
+                let held = index.is_outside_pending(ids)?;
                 if let Some((id, _)) = ids.iter().zip(held).find(|(_, held)| !held) {
                     return Err(PruneError::NotMoved { id: *id });
                 }

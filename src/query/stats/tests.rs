@@ -5,7 +5,7 @@ use super::super::walk::{Step, TreeWalk};
 use super::*;
 use crate::backend::ObjectKey;
 use crate::base::{ChunkId, PackId};
-use crate::codec::{BaseUse, Coding, PartCoder, encode};
+use crate::codec::{Base, BaseUse, Coding, PartCoder, encode};
 use crate::format::Kind;
 use crate::format::node::NodeKind;
 use crate::format::pack::{BaseName, DirectoryBlock, DirectoryChunk};
@@ -158,7 +158,8 @@ fn the_repository_counts_what_its_store_holds() {
 fn store_with_base(fixture: &Fixture, old: &[u8], new: &[u8]) {
     let keys = fixture.repository.keys();
     let coding = Coding::Whole(PartCoder::Zstd { level: 3 });
-    let coded = encode(new, coding, BaseUse::Prefix, old).unwrap();
+    let base = Base { use_: BaseUse::Prefix, bytes: old, skip: 0 };
+    let coded = encode(new, coding, base).unwrap();
     let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), &coded);
     let chunk = DirectoryChunk { id: keys.data_id(new), length_bytes: u32::try_from(new.len()).unwrap() };
     let entry = DirectoryBlock {

@@ -1,0 +1,7 @@
+//! Laws of blocks that are coded against bases, from backup to restore.
+
+mod copying;
+mod damage;
+mod hostile;
+mod pruning;
+mod series;

@@ -1,0 +1,114 @@
+use std::collections::BTreeSet;
+
+use super::series::{Contents, Series, Table, Tensors, VERSIONS};
+use crate::base::PackId;
+use crate::base::parse::Allowance;
+use crate::maintain::check::{CheckOptions, ReadData, check};
+use crate::maintain::prune::tests::world::{Dice, options};
+use crate::maintain::prune::{PruneOptions, prune};
+use crate::maintain::testing::noise;
+
+fn require_clean(series: &Series) {
+    let report = check(&series.repository, &CheckOptions { read_data: ReadData::All }).unwrap();
+    assert_eq!((report.errors, report.warnings, report.losses.count()), (0, 0, 0), "{:?}", report.findings);
+}
+
+fn packs(series: &Series) -> BTreeSet<PackId> {
+    series.repository.index().packs().unwrap().into_iter().map(|pack| pack.id).collect()
+}
+
+#[test]
+fn the_last_version_keeps_its_bases_when_all_others_go() {
+    let mut series = Series::whole(3);
+    let before = packs(&series);
+    series.forget(|number| number + 1 < VERSIONS);
+    series.reopen();
+    let report = prune(&series.repository, options(0)).unwrap();
+    assert!(report.deleted.count > 0, "{report:?}");
+    series.require_whole("the last is left");
+    assert!(!packs(&series).is_superset(&before), "packs that nobody needs go");
+    require_clean(&series);
+    let again = prune(&series.repository, options(0)).unwrap();
+    assert_eq!((again.deleted.count, again.repacked.count), (0, 0), "{again:?}");
+}
+
+#[test]
+fn the_others_are_left_whole_when_the_newest_goes() {
+    let mut series = Series::whole(4);
+    series.forget(|number| number + 1 == VERSIONS);
+    series.reopen();
+    let report = prune(&series.repository, options(0)).unwrap();
+    assert!(report.deleted.count > 0, "{report:?}");
+    series.require_whole("the newest is gone");
+    require_clean(&series);
+}
+
+#[test]
+fn plans_wait_for_their_grace_and_take_no_base_that_is_needed() {
+    let mut series = Series::whole(5);
+    series.forget(|number| number % 3 != 1);
+    series.reopen();
+    let planned = prune(&series.repository, options(1000)).unwrap();
+    assert_eq!(planned.deleted.count, 0);
+    assert!(!planned.pending_plans.is_empty());
+    series.require_whole("planned");
+    series.world.wait(2000);
+    let report = prune(&series.repository, options(1000)).unwrap();
+    assert!(report.deleted.count > 0, "{report:?}");
+    series.require_whole("carried out");
+    require_clean(&series);
+}
+
+#[test]
+fn backups_between_prunes_lean_on_nothing_that_goes() {
+    for seed in 0..2 {
+        println!("seed {seed}");
+        let dice = Dice::new(seed);
+        let (mut series, mut table, mut tensors) =
+            (Series::new(seed + 20), Table::new(seed), Tensors::new(seed));
+        let mut older: Vec<Contents> = Vec::new();
+        for round in 0..8 {
+            table.change();
+            tensors.change();
+            let new: Contents = [("table.sql", table.text()), ("w.safetensors", tensors.file())].into();
+            older.push(new.clone());
+            // Now and then an older state comes back, what was stored of it partly gone.
+            let at = usize::try_from(dice.below(u32::try_from(older.len()).unwrap())).unwrap();
+            let is_return = dice.below(3) == 0;
+            series.backup(if is_return { &older[at] } else { &new });
+            let drawn: Vec<bool> = series.versions.iter().map(|_| dice.below(3) == 0).collect();
+            series.forget(|number| drawn[number]);
+            let allowed = if dice.below(2) == 0 { Allowance::Unlimited } else { Allowance::Bytes(0) };
+            prune(&series.repository, PruneOptions { max_unused: allowed, ..options(0) }).unwrap();
+            if round % 3 == 2 || dice.below(3) == 0 {
+                series.require_whole(&format!("seed {seed}, round {round}"));
+            }
+        }
+        series.require_whole(&format!("seed {seed}, at the end"));
+        require_clean(&series);
+    }
+}
+
+#[test]
+fn chunks_whose_bases_went_are_stored_again() {
+    let (mut series, mut table) = (Series::new(30), Table::new(30));
+    let kept = noise(30, 300_000);
+    series.backup(&[("table.sql", table.text())].into());
+    table.change();
+    let second: Contents = [("table.sql", table.text()), ("kept", kept.clone())].into();
+    series.backup(&second);
+    series.backup(&[("kept", kept)].into());
+    let based = series.based_blocks();
+    assert!(!based.is_empty());
+    series.forget(|number| number < 2);
+    // The packs of the second version stay for what is kept; the bases of its table go with the first.
+    let lazy = PruneOptions { max_unused: Allowance::Unlimited, ..options(0) };
+    assert!(prune(&series.repository, lazy).unwrap().deleted.count > 0);
+    series.reopen();
+    let ids: Vec<_> = based.iter().flat_map(|block| block.ids.clone()).collect();
+    let index = series.repository.index();
+    assert!(index.locate(&ids).unwrap().iter().any(Option::is_some), "some are still found");
+    assert_eq!(index.contains(&ids).unwrap(), vec![false; ids.len()], "none can be relied on");
+    series.backup(&second);
+    series.require_whole("the table is back");
+}
