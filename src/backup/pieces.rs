@@ -40,7 +40,8 @@ struct Cut {
     place: Option<Place>,
 }
 
-/// Returns the first chunk of `rest`, which begins at `offset` of the file; `None` when more bytes are needed.
+/// Returns the first chunk of `rest`, which begins at `offset` of the file; `None` when more bytes are
+/// needed.
 fn next_cut(chunker: &Chunker, segments: &Segments, offset: u64, rest: &[u8], at_end: bool) -> Option<Cut> {
     let segment = segments.at(offset);
     let left = segment.end.and_then(|end| usize::try_from(end - offset).ok());

@@ -16,11 +16,11 @@ use super::{ChunkReader, Error};
 use crate::base::ChunkId;
 use crate::base::limits::{BASE_COUNT_MAX, BASE_DEPTH_MAX, BASE_MAX_BYTES};
 use crate::format::pack::{BaseName, Content};
-use crate::index::ChunkLocation;
+use crate::index::{BlockLocation, ChunkLocation};
 use crate::pack::BlockBase;
 
 /// Longest chain that a writer makes: readers follow more, but each link costs them time.
-const CHAIN_MAX: u8 = 24;
+const CHAIN_MAX: u8 = 28;
 const _: () = assert!((CHAIN_MAX as u64) < BASE_DEPTH_MAX);
 /// Text around the place where a chunk's own base is expected, since places shift within a block.
 const SLACK_BYTES: u64 = 12 << 10;
@@ -65,6 +65,8 @@ pub(super) fn gather(
             found.push(Found { id, location });
         }
     }
+    let blocks: Vec<&BlockLocation> = found.iter().map(|base| &base.location.block).collect();
+    reader.look_ahead(&blocks)?;
     if found.iter().any(|base| base.location.block.depth >= CHAIN_MAX) {
         found = descend(reader, content, found, depth_drawn(seed))?;
     }

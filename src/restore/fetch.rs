@@ -6,8 +6,8 @@
 //! What is in flight is bounded by bytes: an I/O thread waits for room before it asks, and the room is given
 //! back when the last block of its range is done.
 //!
-//! Blocks with bases come after the others, in the order of the files: what stands together in a file leans on
-//! the same older blocks, whatever snapshots those are of, so that each is decoded once while it is at hand.
+//! Blocks with bases come after the others, in the order of the files: what stands together in a file leans
+//! on the same older blocks, whatever snapshots those are of, so that each is decoded once while it is at hand.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,6 +31,8 @@ const REQUEST_MAX_BYTES: u64 = 16 << 20;
 const GAP_MAX_BYTES: u64 = 256 << 10;
 /// Requests at a time.
 const REQUEST_COUNT_MAX: usize = 8;
+/// Blocks with bases whose chains are looked up at once.
+const BASED_WINDOW: usize = 1 << 10;
 /// Ids looked up at once.
 const LOOKUP_COUNT_MAX: usize = 1 << 16;
 
@@ -238,6 +240,17 @@ impl<'a> Fetch<'a> {
     /// Gives the chunks of blocks with bases, on all cores, neighbours at the same time.
     fn run_based(&self, blocks: &[WantedBlock]) {
         let cache = Arc::new(ChunkCache::for_bases());
+        for window in blocks.chunks(BASED_WINDOW) {
+            let reader = ChunkReader::with_cache(self.repository, cache.clone());
+            let locations: Vec<&BlockLocation> = window.iter().map(|block| &block.location).collect();
+            if let Err(error) = reader.look_ahead(&locations) {
+                return self.fail(error.into());
+            }
+            self.run_window(window, &cache);
+        }
+    }
+
+    fn run_window(&self, blocks: &[WantedBlock], cache: &Arc<ChunkCache>) {
         let next = AtomicUsize::new(0);
         rayon::in_place_scope(|decoders| {
             for _ in 0..rayon::current_num_threads() {

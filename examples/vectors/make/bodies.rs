@@ -36,14 +36,17 @@ fn accepted(body: &[u8], value: Value) -> Value {
     json!({ "body": hex(body), "value": value })
 }
 
-/// Returns the config of the vectors.
+/// Returns the config of the vectors, whose chunker sets are other than those of a repository made today.
 pub(crate) fn default_config() -> Config {
+    let mut chunker_sets = DEFAULT_CHUNKER_SETS.to_vec();
+    let dump = &mut chunker_sets[1];
+    (dump.min_bytes, dump.average_bytes, dump.max_bytes) = (4_096, 16_384, 65_536);
     Config {
         repository: REPOSITORY,
         created: TIME,
         lease_mode: LeaseMode::Conditional,
         pack_target_bytes: 64 << 20,
-        chunker_sets: DEFAULT_CHUNKER_SETS.to_vec(),
+        chunker_sets,
         incompat: vec![],
         ro_compat: vec![],
         compat: vec![],

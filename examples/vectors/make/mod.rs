@@ -42,7 +42,7 @@ pub(crate) const REPOSITORY: RepositoryId = RepositoryId([
 pub(crate) const TIME: Time = Time { seconds: 1_767_225_600, nanoseconds: 123_456_789 };
 
 /// Names of the sets, in the order in which they are checked.
-pub(crate) const SETS: [&str; 14] = [
+pub(crate) const SETS: [&str; 15] = [
     "keys",
     "xaes",
     "sealed",
@@ -60,7 +60,8 @@ pub(crate) const SETS: [&str; 14] = [
     "chains",
 ];
 
-/// Cases of older sets that refuse what became allowed: set, name, and the case of a later set that allows it.
+/// Cases of older sets that refuse what became allowed: set, name, and the case of a later set that
+/// allows it.
 pub(crate) const SUPERSEDED: [(&str, &str, &str); 4] = [
     ("blocks", "long based block", "based block of 262145"),
     ("blocks", "long base", "base of 1048577"),

@@ -43,7 +43,7 @@ fn every_option_parses_with_a_value_of_its_kind() {
         "ls 3f9a12c0 --long --recursive --no-recursive",
         "find *.gguf x --ignore-case -s 3f --snapshot latest \
          --newest 2026-01-31 --oldest 2026-01-01T00:00:00Z",
-        "diff latest~1 latest --metadata",
+        "diff latest~1 latest --metadata --parts always",
         "stats latest --host h",
         "stats --by-path",
         "stats latest --by-path=2",

@@ -1,11 +1,13 @@
 //! Decoded blocks and whole packs that readers keep, within bounds.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::base::PackId;
+use crate::base::{ChunkId, PackId};
+use crate::format::pack::BaseName;
+use crate::index::ChunkLocation;
 
 /// Decoded blocks kept by a reader of trees and lists.
 const BLOCKS_MAX_BYTES: usize = 48 << 20;
@@ -13,6 +15,12 @@ const BLOCKS_MAX_BYTES: usize = 48 << 20;
 const BASED_BLOCKS_MAX_BYTES: usize = 112 << 20;
 /// Sealed tree packs and extents kept.
 const PACKS_MAX_BYTES: usize = 48 << 20;
+
+/// Names of bases whose places are kept.
+const BASES_MAX_COUNT: usize = 1 << 17;
+
+/// The chunks of one short name, each with its best copy.
+pub(super) type BaseCopies = Arc<BTreeMap<ChunkId, ChunkLocation>>;
 
 /// A block by its pack and offset.
 pub(super) type BlockKey = (PackId, u32);
@@ -56,6 +64,8 @@ pub struct ChunkCache {
     packs: Mutex<Cache<PackId, Bytes>>,
     /// Stretches of packs, by pack and number.
     extents: Mutex<Cache<(PackId, u32), Bytes>>,
+    /// Where bases are, as far as somebody looked ahead.
+    bases: Mutex<HashMap<BaseName, BaseCopies>>,
     /// Blocks are read along with what stands behind them in their pack.
     pub(super) reads_ahead: bool,
     working: Mutex<HashSet<BlockKey>>,
@@ -87,6 +97,7 @@ impl ChunkCache {
             blocks: Mutex::new(Cache::new(blocks_max_bytes)),
             packs: Mutex::new(Cache::new(PACKS_MAX_BYTES)),
             extents: Mutex::new(Cache::new(PACKS_MAX_BYTES)),
+            bases: Mutex::default(),
             reads_ahead,
             working: Mutex::default(),
             worked: Condvar::new(),
@@ -123,6 +134,20 @@ impl ChunkCache {
     pub(super) fn keep_block(&self, key: BlockKey, block: &Arc<Vec<u8>>) {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.put(key, block.clone(), block.len());
+    }
+
+    /// Returns where the chunks of a name are, if that was looked up before.
+    pub(super) fn base(&self, name: &BaseName) -> Option<BaseCopies> {
+        self.bases.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Keeps where the chunks of names are.
+    pub(super) fn keep_bases(&self, found: impl Iterator<Item = (BaseName, BaseCopies)>) {
+        let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        if bases.len() > BASES_MAX_COUNT {
+            bases.clear();
+        }
+        bases.extend(found);
     }
 
     /// Returns a stretch of a pack.
