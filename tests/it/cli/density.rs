@@ -1,0 +1,162 @@
+//! What the repository grows by: a day of a dump, a sibling of a checkpoint, the same weights elsewhere.
+
+use std::path::Path;
+
+use super::{User, listing};
+
+/// A reproducible stream of random bytes.
+fn noise(seed: &str, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new_derive_key("snap test of density")
+        .update(seed.as_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
+    bytes
+}
+
+/// A dump of `count` rows, of which those that `changed` picks have another state.
+fn dump(count: usize, changed: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut text =
+        b"--\n-- PostgreSQL database dump\n--\n\nCOPY public.item (id, state, name) FROM stdin;\n".to_vec();
+    for row in 0..count {
+        let name = blake3::hash(&row.to_le_bytes()).to_hex();
+        let state = if changed(row) { row * 7919 } else { row };
+        text.extend_from_slice(format!("{row}\t{state}\tname {}\n", &name[..24]).as_bytes());
+    }
+    text.extend_from_slice(b"\\.\n");
+    text
+}
+
+/// A safetensors file of three bf16 tensors of `count` elements each, with values like those of weights.
+fn checkpoint(count: usize, change: impl Fn(usize, u16) -> u16) -> Vec<u8> {
+    let bytes = count * 2;
+    let tensor = |name: &str, number: usize| {
+        let (start, end) = (number * bytes, (number + 1) * bytes);
+        format!(r#""{name}":{{"dtype":"BF16","shape":[{count}],"data_offsets":[{start},{end}]}}"#)
+    };
+    let header = format!("{{{},{},{}}}", tensor("a", 0), tensor("b", 1), tensor("c", 2));
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    for (at, source) in noise("weights", 3 * count * 8).chunks(8).enumerate() {
+        let sum: f32 = source.iter().map(|byte| f32::from(*byte) - 127.5).sum();
+        let weight = ((sum / 20_000.0).to_bits() >> 16) as u16;
+        file.extend_from_slice(&change(at, weight).to_le_bytes());
+    }
+    file
+}
+
+/// Returns what the repository grows by while `src` is backed up.
+fn growth(user: &User) -> u64 {
+    let size = || listing(&user.repository()).iter().map(|(_, _, bytes)| *bytes).sum::<u64>();
+    let before = size();
+    user.ok(&["backup", "--quiet", "src"]);
+    size() - before
+}
+
+fn restored_equals(user: &User, snapshot: &str, expected: &Path) {
+    let target = user.path("out");
+    let _ = std::fs::remove_dir_all(&target);
+    user.ok(&["restore", "--quiet", snapshot, "--target", "out"]);
+    let below = user.path("src");
+    let restored = target.join(below.strip_prefix("/").unwrap());
+    let mut names: Vec<_> =
+        std::fs::read_dir(expected).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert!(!names.is_empty());
+    for name in names {
+        let (old, new) = (std::fs::read(expected.join(&name)), std::fs::read(restored.join(&name)));
+        assert!(old.unwrap() == new.unwrap(), "{snapshot}: {name:?}");
+    }
+}
+
+#[test]
+fn every_kind_of_file_restores_to_itself_in_every_version() {
+    let user = User::with_repository();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    for folder in ["containers", "dumps"] {
+        for entry in std::fs::read_dir(fixtures.join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            files.push((entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()));
+        }
+    }
+    files.push(("table.sql".to_owned(), dump(40_000, |_| false)));
+    files.push(("weights.safetensors".to_owned(), checkpoint(300_000, |_, weight| weight)));
+    files.push(("noise.gz".to_owned(), [b"\x1f\x8b\x08\0".to_vec(), noise("gzip", 1 << 20)].concat()));
+    for version in 0..3_usize {
+        for (name, content) in &mut files {
+            // Each version changes bytes here and there, also in headers, and moves what follows.
+            if version > 0 && !content.is_empty() {
+                let step = 1_000 + 37 * version;
+                content.iter_mut().skip(version).step_by(step).for_each(|byte| *byte ^= 0x15);
+                let middle = content.len() / 2;
+                content.splice(middle..middle, noise(name, 64 * version));
+            }
+            user.write(&format!("src/{name}"), &*content);
+            user.write(&format!("kept-{version}/{name}"), &*content);
+        }
+        let run = user.run(&["backup", "--quiet", "src"]);
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    for (snapshot, version) in [("latest~2", 0), ("latest~1", 1), ("latest", 2)] {
+        restored_equals(&user, snapshot, &user.path(&format!("kept-{version}")));
+    }
+    let check = user.run(&["check", "--read-data"]);
+    assert_eq!(check.code, 0, "{check:?}");
+}
+
+#[test]
+fn a_day_of_a_dump_costs_the_day_under_the_same_name_and_under_a_dated_one() {
+    for names in [["src/shop.sql"; 2], ["src/shop-2026-01-30.sql", "src/shop-2026-01-31.sql"]] {
+        let user = User::with_repository();
+        user.write(names[0], dump(60_000, |_| false));
+        let first = growth(&user);
+        std::fs::remove_file(user.path(names[0])).unwrap();
+        let next = dump(60_000, |row| row % 97 == 5);
+        user.write(names[1], &next);
+        let day = growth(&user);
+        assert!(day * 12 < first, "{names:?}: {day} after {first} bytes");
+        let run = user.command(&["dump", "latest", user.path(names[1]).to_str().unwrap()]).output().unwrap();
+        assert!(run.stdout == next);
+    }
+}
+
+#[test]
+fn a_sibling_of_a_checkpoint_costs_its_changes_wherever_it_stands() {
+    for names in [["src/m.safetensors"; 2], ["src/step-100/m.safetensors", "src/step-200/m.safetensors"]] {
+        let user = User::with_repository();
+        user.write(names[0], checkpoint(500_000, |_, weight| weight));
+        let first = growth(&user);
+        std::fs::remove_file(user.path(names[0])).unwrap();
+        // One element in a hundred or so, at places that do not repeat.
+        let next = checkpoint(500_000, |at, weight| {
+            weight ^ u16::from(blake3::hash(&at.to_le_bytes()).as_bytes()[0] < 3)
+        });
+        user.write(names[1], &next);
+        let sibling = growth(&user);
+        let raw = next.len() as u64;
+        assert!(first * 100 < raw * 75, "{first} of {raw} bytes");
+        assert!(sibling * 100 < raw * 2, "{names:?}: {sibling} of {raw} bytes");
+        let run = user.command(&["dump", "latest", user.path(names[1]).to_str().unwrap()]).output().unwrap();
+        assert!(run.stdout == next);
+    }
+}
+
+#[test]
+fn the_same_weights_in_another_container_cost_next_to_nothing() {
+    let user = User::with_repository();
+    let model = checkpoint(400_000, |_, weight| weight);
+    user.write("src/model.safetensors", &model);
+    let first = growth(&user);
+    let tensor = &model[model.len() - 800_000..];
+    let dictionary = "{'descr': '<u2', 'fortran_order': False, 'shape': (400000,), }";
+    let mut array = b"\x93NUMPY\x01\0".to_vec();
+    array.extend_from_slice(&118_u16.to_le_bytes());
+    array.extend_from_slice(format!("{dictionary:<117}\n").as_bytes());
+    array.extend_from_slice(tensor);
+    user.write("src/c.npy", &array);
+    let again = growth(&user);
+    assert!(again * 100 < first, "{again} after {first} bytes");
+    let run = user.command(&["dump", "latest", user.path("src/c.npy").to_str().unwrap()]).output().unwrap();
+    assert!(run.stdout == array);
+}
