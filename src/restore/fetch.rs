@@ -6,8 +6,9 @@
 //! What is in flight is bounded by bytes: an I/O thread waits for room before it asks, and the room is given
 //! back when the last block of its range is done.
 //!
-//! Blocks with bases come after the others, in the order of the files: what stands together in a file leans
-//! on the same older blocks, whatever snapshots those are of, so that each is decoded once while it is at hand.
+//! Blocks with bases come after the others, in the order of the files: what stands together in a file
+//! leans on the same older blocks, whatever snapshots those are of, so that each is decoded once while it
+//! is at hand.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
