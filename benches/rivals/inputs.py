@@ -1,7 +1,7 @@
 """What is backed up, made from seeds: each function makes the states of a source below a folder.
 
-A state is a file or a folder; all states of a source have the same name, in folders that are numbered. Existing
-inputs are left alone, so that several runs share them.
+A state is a file or a folder; all states of a source have the same name, in folders that are numbered. Inputs
+that are there are left alone, so that several runs share them.
 """
 import random, shutil, subprocess
 from pathlib import Path
@@ -31,7 +31,8 @@ def model(folder, scale, dtype):
 
 def dumps(folder, scale, given=None):
     """Three days of one database, as plain SQL."""
-    days = given or once(folder / "days", BENCHES / "make-dumps", "--days", 2, "--scale", scale, "--forms", "sql")
+    options = ["--days", 2, "--scale", scale, "--forms", "sql"]
+    days = given or once(folder / "days", BENCHES / "make-dumps", *options)
     states = []
     for day in range(3):
         path = folder / str(day) / "dump.sql"

@@ -2,8 +2,8 @@
 
 A machine that gives free memory back to its host pays for it when a program touches fresh pages of tmpfs: a
 program that runs after another was cleaned away would pay a second for each gigabyte, and one that runs right
-after would not. So what a run leaves behind is not deleted but kept aside, and given up while the next run needs
-memory, as much as it takes: every program finds pages that the machine already holds.
+after would not. So what a run leaves behind is not deleted but kept aside, and given up while the next run
+needs memory, as much as it takes: every program finds pages that the machine already holds.
 """
 import contextlib, os, shutil, threading
 

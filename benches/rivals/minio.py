@@ -67,7 +67,8 @@ class Bucket:
                 "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
 
     def rustic_profile(self):
-        options = {"bucket": self.name, "root": "/repository", "endpoint": self.server.url, "region": "us-east-1",
-                   "access_key_id": self.server.user, "secret_access_key": self.server.password}
+        options = {"bucket": self.name, "root": "/repository", "endpoint": self.server.url,
+                   "region": "us-east-1", "access_key_id": self.server.user,
+                   "secret_access_key": self.server.password}
         lines = ["[repository]", 'repository = "opendal:s3"', "[repository.options]"]
         return "\n".join(lines + [f'{key} = "{value}"' for key, value in options.items()]) + "\n"

@@ -11,14 +11,14 @@ FIGURES = ("wall_seconds", "cpu_seconds", "peak_bytes", "stored_bytes")
 
 @dataclass
 class Cell:
-    """Medians of one step of one tool, and the least and the greatest wall time."""
+    """Medians of one step of one tool; the server's CPU time where its repository is on one."""
 
     wall_seconds: float
     cpu_seconds: float
     peak_bytes: int
     stored_bytes: int
-    wall_range: tuple
     count: int
+    server_cpu_seconds: float | None
 
 
 def read(path):
@@ -41,13 +41,14 @@ def cells(lines):
     for steps in found.values():
         for step, figures in steps.items():
             medians = {name: statistics.median(figure[name] for figure in figures) for name in FIGURES}
-            walls = [figure["wall_seconds"] for figure in figures]
-            steps[step] = Cell(**medians, wall_range=(min(walls), max(walls)), count=len(figures))
+            server = [figure["server_cpu_seconds"] for figure in figures if "server_cpu_seconds" in figure]
+            steps[step] = Cell(**medians, count=len(figures),
+                               server_cpu_seconds=statistics.median(server) if server else None)
     return found
 
 
 def against(tool, step):
-    """The cell that a tool's step is held against: others have no key file, a step of theirs counts for both."""
+    """The cell that snap's is held against: others have no key file, a step of theirs counts for both."""
     return tool.get(step) or tool.get(step.removesuffix(", key file"))
 
 
@@ -65,7 +66,10 @@ def seconds(value):
 def shown(cell):
     if not cell:
         return "-"
-    return f"**{seconds(cell.wall_seconds)} s**, {seconds(cell.cpu_seconds)}, {cell.peak_bytes / (1 << 20):.0f} MiB"
+    cpu = seconds(cell.cpu_seconds)
+    if cell.server_cpu_seconds is not None:
+        cpu += f" + {seconds(cell.server_cpu_seconds)}"
+    return f"**{seconds(cell.wall_seconds)} s**, {cpu}, {cell.peak_bytes / (1 << 20):.0f} MiB"
 
 
 def ratio(cell, snap):
@@ -87,9 +91,12 @@ def print_row(name, lines):
     base = found[tools[0]]
     rivals = [tool for tool in tools if tool in RIVALS]
     counts = {tool: max(cell.count for cell in found[tool].values()) for tool in tools}
-    print(f"\n### {ROWS[name].title} (`{name}`)\n")
-    print("Median wall time, CPU seconds, peak memory of " +
-          ", ".join(f"{count} ({tool})" for tool, count in counts.items()) + " turns.\n")
+    scales = {line["scale"] for line in lines}
+    scaled = "" if scales == {1.0} else f", scale {', '.join(f'{scale:g}' for scale in sorted(scales))}"
+    print(f"\n### {ROWS[name].title}{scaled} (`{name}`)\n")
+    on_server = " (+ those of the server)" if ROWS[name].on_s3 else ""
+    print(f"Medians of wall time, CPU seconds{on_server}, peak memory; turns: " +
+          ", ".join(f"{tool} {count}" for tool, count in counts.items()) + "\n")
     heads = ["step", *tools, *(f"{tool} / snap" for tool in rivals), "best / snap"]
     heads += ["snap / bare"] if "bare" in tools else []
     print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
@@ -108,7 +115,8 @@ def print_row(name, lines):
         for tool in tools:
             cell = found[tool].get(step)
             order = [other for other in ROWS[name].steps if other in found[tool]]
-            before = found[tool][order[order.index(step) - 1]].stored_bytes if cell and order[0] != step else 0
+            is_first = not cell or order[0] == step
+            before = 0 if is_first else found[tool][order[order.index(step) - 1]].stored_bytes
             sizes.append(stored(cell, before) if cell else "-")
         blanks = [""] * (len(heads) - 1 - len(sizes))
         print("| " + " | ".join([f"stored, {step}", *sizes, *blanks]) + " |")

@@ -1,7 +1,7 @@
-"""The engines: how each is told to make a repository, to back up, to restore and to check, and what a run took.
+"""The engines: how each is told to make a repository, to back up, to restore and to check, and what that took.
 
-SNAP, RESTIC, RUSTIC, BORG and BARE name the programs; without, they are looked for in target/release (snap, bare),
-in .tools/rivals/bin, where benches/rivals/fetch puts them, and in PATH.
+SNAP, RESTIC, RUSTIC, BORG and BARE name the programs; without, they are looked for in target/release (snap and
+bare), in .tools/rivals/bin, where benches/rivals/fetch puts them, and in PATH.
 """
 import os, shutil, subprocess, time
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def find_program(name):
 
 
 class Tool:
-    """One program with a repository and a home of its own below `work`; each command is a list of arguments."""
+    """One program with a repository and a home of its own below `work`; commands are lists of arguments."""
 
     name = ""
     version_command = "--version"
@@ -43,8 +43,9 @@ class Tool:
         self.work, self.bucket, self.threads = work, bucket, threads
         self.program = find_program(self.name)
         self.repo, self.home = work / f"r-{self.name}", work / f"h-{self.name}"
-        folders = dict.fromkeys(("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HOME", "BORG_BASE_DIR"), str(self.home))
-        self.environment = {**os.environ, **SECRETS, **folders, **(bucket.credentials() if bucket else {})}
+        names = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HOME", "BORG_BASE_DIR")
+        self.environment = {**os.environ, **SECRETS, **dict.fromkeys(names, str(self.home)),
+                            **(bucket.credentials() if bucket else {})}
 
     def place(self):
         """Where the repository is, as the program wants to be told."""
@@ -74,7 +75,8 @@ class Tool:
         return Spent(wall_seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
     def version(self):
-        done = subprocess.run([self.program, self.version_command], capture_output=True, text=True, env=self.environment)
+        command = [self.program, self.version_command]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
         return done.stdout.strip()
 
     def clear(self):
