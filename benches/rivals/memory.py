@@ -8,7 +8,8 @@ needs memory, as much as it takes: every program finds pages that the machine al
 import contextlib, os, shutil, threading
 
 SLICE_BYTES = 64 << 20
-AHEAD_BYTES = 512 << 20
+AHEAD_BYTES = 896 << 20
+LEFT_MIN_BYTES = 256 << 20
 AVAILABLE_MIN_BYTES = 2 << 30
 KEPT_FILE_MIN_BYTES = 1 << 20
 LOOK_SECONDS = 0.02
@@ -73,9 +74,12 @@ class Pool:
 
     @contextlib.contextmanager
     def feeding(self):
-        """Gives up memory as long as the block runs, as fast as the machine's free memory shrinks."""
+        """Gives up memory ahead of the block, and while it runs as fast as the machine's free memory shrinks.
+
+        What is ahead stays below the gigabyte from which on machines were seen to give memory back.
+        """
         self.release(AHEAD_BYTES)
-        level, done = meminfo("MemFree"), threading.Event()
+        level, done = meminfo("MemFree") - AHEAD_BYTES + LEFT_MIN_BYTES, threading.Event()
 
         def feed():
             while not done.wait(LOOK_SECONDS):
