@@ -5,6 +5,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use snap::base::PooledBuffer;
+use snap::base::PooledBuffer;
 use snap::base::RepositoryId;
 use snap::base::clock::SeededEntropy;
 use snap::chunker::features::Sampler;
@@ -203,7 +205,7 @@ fn blocks_and_packs(c: &mut Criterion) {
     });
     group.bench_function("pack and name", |b| {
         b.iter(|| {
-            let mut pack = PackWriter::new(Content::Data, 0);
+            let mut pack = PackWriter::new(Content::Data, PooledBuffer::default());
             pack.push(block.clone());
             black_box(pack.finish(&keys).unwrap())
         });

@@ -154,32 +154,43 @@ impl Shape {
 ///
 /// With [`BaseUse::Prefix`] the coding must be whole and zstd.
 pub fn encode(raw: &[u8], coding: Coding, base: Base) -> Result<Vec<u8>, CodecError> {
+    encode_behind(0, raw, coding, base)
+}
+
+/// The same behind `front_bytes` zeros, in which a seal has room for its nonce.
+pub fn encode_behind(
+    front_bytes: usize,
+    raw: &[u8],
+    coding: Coding,
+    base: Base,
+) -> Result<Vec<u8>, CodecError> {
     require_bounds(raw.len(), base)?;
     match (base.use_, coding) {
         (BaseUse::Prefix, Coding::Whole(PartCoder::Zstd { level })) => {
-            let mut block = Assembly::new(Shape::WHOLE, base, raw.len(), 1)?;
+            let mut block = Assembly::new(front_bytes, Shape::WHOLE, base, raw.len(), 1)?;
             coder::compress_with_prefix(raw, base.bytes, level, &mut block.out)?;
             block.end_part(coder::ZSTD)?;
             Ok(block.out)
         }
         (BaseUse::Prefix, _) => Err(CodecError::invalid("coding with a prefix")),
-        (BaseUse::Xor, _) => {
-            scratch::with_xor(raw, &base.bytes[base.skip..], |mixed| encode_parts(mixed, coding, base))
-        }
+        (BaseUse::Xor, _) => scratch::with_xor(raw, &base.bytes[base.skip..], |mixed| {
+            encode_parts(front_bytes, mixed, coding, base)
+        }),
         (BaseUse::None, _) => {
-            let coded = encode_parts(raw, coding, base)?;
+            let coded = encode_parts(front_bytes, raw, coding, base)?;
             let plain = Coding::Whole(PartCoder::Raw);
-            let shorter = coding == plain || coded.len() < HEAD_BYTES + PART_BYTES + raw.len();
-            if shorter { Ok(coded) } else { encode_parts(raw, plain, base) }
+            let plain_bytes = front_bytes + HEAD_BYTES + PART_BYTES + raw.len();
+            let shorter = coding == plain || coded.len() < plain_bytes;
+            if shorter { Ok(coded) } else { encode_parts(front_bytes, raw, plain, base) }
         }
     }
 }
 
-fn encode_parts(data: &[u8], coding: Coding, base: Base) -> Result<Vec<u8>, CodecError> {
+fn encode_parts(front_bytes: usize, data: &[u8], coding: Coding, base: Base) -> Result<Vec<u8>, CodecError> {
     let (shape, coder) = Shape::of(coding)?;
     let grid = shape.grid(data.len())?;
     let from_parts = |lengths: &[usize], mut parts: &[u8]| {
-        let mut block = Assembly::new(shape, base, data.len(), lengths.len())?;
+        let mut block = Assembly::new(front_bytes, shape, base, data.len(), lengths.len())?;
         for length in lengths {
             let (part, after) = parts.split_at(*length);
             let number = coder::encode_part(part, coder, &mut block.out)?;
@@ -213,6 +224,9 @@ fn encode_parts(data: &[u8], coding: Coding, base: Base) -> Result<Vec<u8>, Code
     }
 }
 
+/// What a seal appends, so that it needs no new memory.
+const SEAL_ROOM_BYTES: usize = 16;
+
 /// A coded block that grows part by part.
 struct Assembly {
     out: Vec<u8>,
@@ -223,20 +237,28 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn new(shape: Shape, base: Base, raw_bytes: usize, parts: usize) -> Result<Self, CodecError> {
+    fn new(
+        front_bytes: usize,
+        shape: Shape,
+        base: Base,
+        raw_bytes: usize,
+        parts: usize,
+    ) -> Result<Self, CodecError> {
         let number = match base.use_ {
             BaseUse::None => 0,
             BaseUse::Prefix => 1,
             BaseUse::Xor => 2,
         };
-        let start = HEAD_BYTES + PART_BYTES * parts;
-        let mut out = Vec::with_capacity(start + raw_bytes);
+        let entry = front_bytes + HEAD_BYTES;
+        let start = entry + PART_BYTES * parts;
+        let mut out = Vec::with_capacity(start + raw_bytes + SEAL_ROOM_BYTES);
+        out.resize(front_bytes, 0);
         out.extend_from_slice(&[shape.transform, shape.width, shape.rotate, shape.lead, number]);
         // At most BASE_MAX_BYTES, far below 2^24.
         out.extend_from_slice(&narrow(base.skip)?[..3]);
         out.extend_from_slice(&narrow(raw_bytes)?);
         out.resize(start, 0);
-        Ok(Self { out, entry: HEAD_BYTES, start })
+        Ok(Self { out, entry, start })
     }
 
     /// Enters what was appended since the last part as a part of its own.

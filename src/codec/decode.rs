@@ -7,9 +7,23 @@ use super::block::{
 use super::coder;
 use super::scratch;
 use super::transform::{Grid, delta, planes, sparse};
+use crate::base::limits::BLOCK_RAW_MAX_BYTES;
 
 /// Returns the plaintext of a coded block, which must have `raw_bytes` bytes; `base` is empty without bases.
 pub fn decode(coded: &[u8], raw_bytes: usize, base: &[u8]) -> Result<Vec<u8>, CodecError> {
+    // Before memory is taken for what the caller believes.
+    if u64::try_from(raw_bytes).is_ok_and(|length| length > BLOCK_RAW_MAX_BYTES) {
+        return Err(CodecError::invalid("raw length"));
+    }
+    let mut raw = vec![0; raw_bytes];
+    decode_into(coded, base, &mut raw)?;
+    Ok(raw)
+}
+
+/// Writes the plaintext of a coded block into `raw`, which must be as long; `base` is empty without bases.
+/// After an error the content of `raw` is unspecified.
+pub fn decode_into(coded: &[u8], base: &[u8], raw: &mut [u8]) -> Result<(), CodecError> {
+    let raw_bytes = raw.len();
     let (head, rest) = coded.split_first_chunk::<HEAD_BYTES>().ok_or(CodecError::invalid("head"))?;
     let [transform, width, rotate, lead, base_number, s0, s1, s2, l0, l1, l2, l3] = *head;
     if usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])) != Ok(raw_bytes) {
@@ -27,16 +41,16 @@ pub fn decode(coded: &[u8], raw_bytes: usize, base: &[u8]) -> Result<Vec<u8>, Co
     require_bounds(raw_bytes, base)?;
     let shape = Shape { transform, width, rotate, lead };
     let grid = shape.grid(raw_bytes)?;
-    let mut raw = match (use_, transform) {
-        (BaseUse::Prefix, IDENTITY) => decode_whole(rest, raw_bytes, Some(base.bytes))?,
+    match (use_, transform) {
+        (BaseUse::Prefix, IDENTITY) => decode_whole(rest, Some(base.bytes), raw)?,
         (BaseUse::Prefix, _) => return Err(CodecError::invalid("transform with a prefix")),
-        (_, IDENTITY) => decode_whole(rest, raw_bytes, None)?,
-        _ => decode_parts(rest, shape, grid, raw_bytes)?,
-    };
-    if use_ == BaseUse::Xor {
-        scratch::xor(&mut raw, &base.bytes[base.skip..]);
+        (_, IDENTITY) => decode_whole(rest, None, raw)?,
+        _ => decode_parts(rest, shape, grid, raw)?,
     }
-    Ok(raw)
+    if use_ == BaseUse::Xor {
+        scratch::xor(raw, &base.bytes[base.skip..]);
+    }
+    Ok(())
 }
 
 /// Returns the byte of the base that belongs to the first byte of a coded block that was mixed with it;
@@ -47,55 +61,50 @@ pub fn mixing_skip(coded: &[u8]) -> Option<usize> {
     (base_number == 2).then_some(skip)
 }
 
-fn decode_whole(rest: &[u8], raw_bytes: usize, prefix: Option<&[u8]>) -> Result<Vec<u8>, CodecError> {
-    let mut parts = Parts::new(rest, 1, &mut [])?;
-    let (number, coded) = parts.next_coded()?;
+fn decode_whole(rest: &[u8], prefix: Option<&[u8]>, raw: &mut [u8]) -> Result<(), CodecError> {
+    let (number, coded) = Parts::new(rest, 1, &mut [])?.next_coded()?;
     if prefix.is_some() && number != coder::ZSTD {
         return Err(CodecError::invalid("coder with a prefix"));
     }
-    if number == coder::RAW && coded.len() == raw_bytes {
-        return Ok(coded.to_vec());
+    match number {
+        coder::RAW if coded.len() == raw.len() => raw.copy_from_slice(coded),
+        coder::RAW => return Err(CodecError::invalid("part length")),
+        _ => drop(coder::decode_part(number, coded, prefix, raw)?),
     }
-    let mut raw = vec![0; raw_bytes];
-    if number == coder::RAW {
-        return Err(CodecError::invalid("part length"));
-    }
-    coder::decode_part(number, coded, prefix, &mut raw)?;
-    Ok(raw)
+    Ok(())
 }
 
-fn decode_parts(rest: &[u8], shape: Shape, grid: Grid, raw_bytes: usize) -> Result<Vec<u8>, CodecError> {
-    let mut raw = vec![0; raw_bytes];
+fn decode_parts(rest: &[u8], shape: Shape, grid: Grid, raw: &mut [u8]) -> Result<(), CodecError> {
+    let raw_bytes = raw.len();
     match shape.transform {
         SPARSE => scratch::with_parts(sparse::room(raw_bytes, grid), |room| {
             let mut parts = Parts::new(rest, 2 + grid.width, room)?;
-            decode_sparse(&mut parts, shape, grid, &mut raw)
-        })?,
+            decode_sparse(&mut parts, shape, grid, raw)
+        }),
         RECORDS => {
             let layout = shape.layout()?;
             let lengths = layout.lengths(raw_bytes, grid);
             scratch::with_parts(layout.room(raw_bytes, grid), |room| {
                 let decoded = Parts::new(rest, lengths.len(), room)?.all(&lengths)?;
                 let (outside, fields) = decoded.split_last().ok_or(CodecError::invalid("part table"))?;
-                let fits = layout.merge(fields, grid.place_rest(outside, &mut raw));
+                let fits = layout.merge(fields, grid.place_rest(outside, raw));
                 if fits { Ok(()) } else { Err(CodecError::invalid("field of a record")) }
-            })?;
+            })
         }
         _ => {
             let lengths = planes::lengths(raw_bytes, grid);
             scratch::with_parts(raw_bytes, |room| {
                 let decoded = Parts::new(rest, lengths.len(), room)?.all(&lengths)?;
                 let (outside, elements) = decoded.split_last().ok_or(CodecError::invalid("part table"))?;
-                let body = grid.place_rest(outside, &mut raw);
+                let body = grid.place_rest(outside, raw);
                 planes::merge(elements, u32::from(shape.rotate), body);
                 if shape.transform != PLANES {
                     delta::accumulate(body, grid.width);
                 }
                 Ok(())
-            })?;
+            })
         }
     }
-    Ok(raw)
 }
 
 fn decode_sparse(parts: &mut Parts, shape: Shape, grid: Grid, raw: &mut [u8]) -> Result<(), CodecError> {

@@ -9,10 +9,10 @@ mod sample;
 mod scratch;
 mod transform;
 
-pub use block::{Base, BaseUse, Coding, encode};
+pub use block::{Base, BaseUse, Coding, encode, encode_behind};
 pub use choose::{Hint, LEVEL, PREFIX_LEVEL, choose, choose_xor};
 pub use coder::PartCoder;
-pub use decode::{decode, mixing_skip};
+pub use decode::{decode, decode_into, mixing_skip};
 
 /// A coded block does not follow the specification, or an encoder failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -18,19 +18,21 @@ pub(super) fn seal(key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], buffer: &mut [u
     tag
 }
 
-/// Opens `buffer` (ciphertext and tag) in place and returns the length of the plaintext.
+/// Opens `sealed` (ciphertext and tag) into `plain`, which is as long as the ciphertext.
 #[cfg(feature = "aws-lc")]
 pub(super) fn open(
     key: &[u8; 32],
     nonce: &[u8; 12],
     aad: &[u8],
-    buffer: &mut [u8],
-) -> Result<usize, OpenError> {
+    sealed: &[u8],
+    plain: &mut [u8],
+) -> Result<(), OpenError> {
     use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    let (ciphertext, tag) = sealed.split_at_checked(plain.len()).ok_or(OpenError)?;
     let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| OpenError)?;
     let nonce = Nonce::assume_unique_for_key(*nonce);
-    let plain = LessSafeKey::new(key).open_in_place(nonce, Aad::from(aad), buffer).map_err(|_| OpenError)?;
-    Ok(plain.len())
+    let opened = LessSafeKey::new(key).open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, plain);
+    opened.map_err(|_| OpenError)
 }
 
 #[cfg(not(feature = "aws-lc"))]
@@ -63,14 +65,14 @@ pub(super) mod portable {
         key: &[u8; 32],
         nonce: &[u8; 12],
         aad: &[u8],
-        buffer: &mut [u8],
-    ) -> Result<usize, OpenError> {
-        let plain_bytes = buffer.len().checked_sub(16).ok_or(OpenError)?;
-        let (plain, tag) = buffer.split_at_mut(plain_bytes);
-        let tag: [u8; 16] = (&*tag).try_into().map_err(|_| OpenError)?;
+        sealed: &[u8],
+        plain: &mut [u8],
+    ) -> Result<(), OpenError> {
+        let (ciphertext, tag) = sealed.split_at_checked(plain.len()).ok_or(OpenError)?;
+        let tag: [u8; 16] = tag.try_into().map_err(|_| OpenError)?;
+        plain.copy_from_slice(ciphertext);
         let cipher = Aes256Gcm::new(key.into());
-        cipher.decrypt_inout_detached(nonce.into(), aad, plain.into(), &tag.into()).map_err(|_| OpenError)?;
-        Ok(plain_bytes)
+        cipher.decrypt_inout_detached(nonce.into(), aad, plain.into(), &tag.into()).map_err(|_| OpenError)
     }
 }
 
@@ -87,11 +89,10 @@ mod tests {
             let tag_two = portable::seal(&[7; 32], &[9; 12], b"aad", &mut two);
             assert_eq!((&one, tag_one), (&two, tag_two));
             one.extend_from_slice(&tag_one);
-            let mut other = one.clone();
-            assert_eq!(portable::open(&[7; 32], &[9; 12], b"aad", &mut one), Ok(plain.len()));
-            assert_eq!(open(&[7; 32], &[9; 12], b"aad", &mut other), Ok(plain.len()));
-            assert_eq!(one[..plain.len()], plain);
-            assert_eq!(other[..plain.len()], plain);
+            let (mut opened, mut other) = (vec![1; plain.len()], vec![2; plain.len()]);
+            assert_eq!(portable::open(&[7; 32], &[9; 12], b"aad", &one, &mut opened), Ok(()));
+            assert_eq!(open(&[7; 32], &[9; 12], b"aad", &one, &mut other), Ok(()));
+            assert_eq!((&opened, &other), (&plain, &plain));
         }
     }
 
@@ -103,8 +104,9 @@ mod tests {
         for at in 0..sealed.len() {
             let mut flipped = sealed.clone();
             flipped[at] ^= 1;
-            assert_eq!(open(&[7; 32], &[9; 12], b"", &mut flipped.clone()), Err(OpenError));
-            assert_eq!(portable::open(&[7; 32], &[9; 12], b"", &mut flipped), Err(OpenError));
+            let mut plain = [0; 3];
+            assert_eq!(open(&[7; 32], &[9; 12], b"", &flipped, &mut plain), Err(OpenError));
+            assert_eq!(portable::open(&[7; 32], &[9; 12], b"", &flipped, &mut plain), Err(OpenError));
         }
     }
 }

@@ -111,6 +111,23 @@ impl KeyRing {
         self.seal.seal(self.entropy.as_ref(), aad, plain)
     }
 
+    /// The same in place: the plaintext stands in `message` behind
+    /// [`FRONT_BYTES`](super::xaes::FRONT_BYTES) bytes of any content.
+    pub fn seal_behind(&self, aad: &[u8], message: Vec<u8>) -> Vec<u8> {
+        self.seal.seal_behind(self.entropy.as_ref(), aad, message)
+    }
+
+    /// As [`KeyRing::open`], into the beginning of `room`, which grows when it is shorter; returns the
+    /// plaintext in it.
+    pub fn open_into<'b>(
+        &self,
+        aad: &[u8],
+        sealed: &[u8],
+        room: &'b mut Vec<u8>,
+    ) -> Result<&'b [u8], OpenError> {
+        self.seal.open_into(aad, sealed, room)
+    }
+
     /// Returns what [`KeyRing::seal`] sealed with the same `aad`.
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         self.seal.open(aad, sealed)

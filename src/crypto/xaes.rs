@@ -9,6 +9,8 @@ use crate::base::Entropy;
 
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
+/// What stands before the ciphertext.
+pub const FRONT_BYTES: usize = NONCE_BYTES;
 /// What sealing adds: nonce and tag.
 pub const OVERHEAD_BYTES: usize = NONCE_BYTES + TAG_BYTES;
 
@@ -80,23 +82,46 @@ impl XaesKey {
     /// Returns `nonce ‖ ciphertext ‖ tag` of `plain` under a fresh nonce.
     pub fn seal(&self, entropy: &dyn Entropy, aad: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD_BYTES);
+        sealed.resize(NONCE_BYTES, 0);
+        sealed.extend_from_slice(plain);
+        self.seal_behind(entropy, aad, sealed)
+    }
+
+    /// The same in place: the plaintext stands in `message` behind [`FRONT_BYTES`] bytes of any content.
+    pub fn seal_behind(&self, entropy: &dyn Entropy, aad: &[u8], mut message: Vec<u8>) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         entropy.fill(&mut nonce);
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(plain);
+        message.resize(message.len().max(NONCE_BYTES), 0);
+        let (front, plain) = message.split_at_mut(NONCE_BYTES);
+        front.copy_from_slice(&nonce);
         let (key, short_nonce) = self.message_key(&nonce);
-        let tag = gcm::seal(&key, &short_nonce, aad, &mut sealed[NONCE_BYTES..]);
-        sealed.extend_from_slice(&tag);
-        sealed
+        let tag = gcm::seal(&key, &short_nonce, aad, plain);
+        message.extend_from_slice(&tag);
+        message
     }
 
     /// Returns the plaintext of `nonce ‖ ciphertext ‖ tag`.
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let mut plain = Vec::new();
+        self.open_into(aad, sealed, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// The same into the beginning of `room`, which grows when it is shorter; returns the plaintext in it.
+    pub fn open_into<'b>(
+        &self,
+        aad: &[u8],
+        sealed: &[u8],
+        room: &'b mut Vec<u8>,
+    ) -> Result<&'b [u8], OpenError> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError)?;
+        let plain_bytes = rest.len().checked_sub(TAG_BYTES).ok_or(OpenError)?;
+        if room.len() < plain_bytes {
+            room.resize(plain_bytes, 0);
+        }
+        let plain = &mut room[..plain_bytes];
         let (key, short_nonce) = self.message_key(nonce);
-        let mut plain = rest.to_vec();
-        let length = gcm::open(&key, &short_nonce, aad, &mut plain)?;
-        plain.truncate(length);
+        gcm::open(&key, &short_nonce, aad, rest, plain)?;
         Ok(plain)
     }
 }

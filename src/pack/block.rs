@@ -1,9 +1,13 @@
 //! One block's life: chunks → coded → sealed → checked, and back.
 
+use std::cell::RefCell;
+
 use super::PackError;
 use crate::base::ChunkId;
-use crate::codec::{self, Base, BaseUse, Coding, Hint, PREFIX_LEVEL, PartCoder};
+use crate::base::limits::BLOCK_RAW_MAX_BYTES;
+use crate::codec::{self, Base, BaseUse, CodecError, Coding, Hint, PREFIX_LEVEL, PartCoder};
 use crate::crypto::KeyRing;
+use crate::crypto::xaes::FRONT_BYTES;
 use crate::format::pack::{BaseName, Content, DirectoryBlock, DirectoryChunk};
 use crate::format::sealed::associated_data;
 use crate::format::{FormatError, Kind};
@@ -62,8 +66,8 @@ pub fn seal_block(
     hint: Hint,
 ) -> Result<SealedBlock, PackError> {
     let plain = plain_block(chunks);
-    match codec::encode(raw, codec::choose(raw, hint), Base::NONE) {
-        Ok(coded) => seal_or_fall_back(keys, content, raw, plain, &coded, &[]),
+    match encode(raw, codec::choose(raw, hint), Base::NONE) {
+        Ok(coded) => seal_or_fall_back(keys, content, raw, plain, coded, &[]),
         Err(_) => seal_raw(keys, content, raw, plain),
     }
 }
@@ -81,24 +85,29 @@ pub fn seal_block_with_base(
         return seal_block(keys, content, raw, chunks, hint);
     };
     let entry = DirectoryBlock { stored_bytes: 0, depth: base.depth, bases: base.names.clone(), chunks };
-    seal_or_fall_back(keys, content, raw, entry, &coded, &base.bytes)
+    seal_or_fall_back(keys, content, raw, entry, coded, &base.bytes)
 }
 
-/// Returns the block coded with its base; `None` where that does not pay.
+/// Returns the coded block behind room for the nonce of its seal.
+fn encode(raw: &[u8], coding: Coding, base: Base) -> Result<Vec<u8>, CodecError> {
+    codec::encode_behind(FRONT_BYTES, raw, coding, base)
+}
+
+/// Returns the block coded with its base, behind room for its nonce; `None` where that does not pay.
 fn code_with_base(raw: &[u8], hint: Hint, base: &BlockBase) -> Option<Vec<u8>> {
-    let based_bytes = |coded: &[u8]| coded.len() + base.names.len() * size_of::<BaseName>();
+    let based_bytes = |coded: &[u8]| coded.len() - FRONT_BYTES + base.names.len() * size_of::<BaseName>();
     if let Some(skip) = base.skip {
         let coding = codec::choose_xor(raw, &base.bytes, skip, hint)?;
         let mixed = Base { use_: BaseUse::Xor, bytes: &base.bytes, skip };
-        let coded = codec::encode(raw, coding, mixed).ok()?;
-        let is_sparse = coded.len().saturating_mul(SPARSE_PART) <= raw.len();
+        let coded = encode(raw, coding, mixed).ok()?;
+        let is_sparse = (coded.len() - FRONT_BYTES).saturating_mul(SPARSE_PART) <= raw.len();
         let is_worth_its_chain = is_sparse || base.depth <= DENSE_CHAIN_MAX;
         return (is_worth_its_chain && based_bytes(&coded) < raw.len()).then_some(coded);
     }
     let coding = Coding::Whole(PartCoder::Zstd { level: PREFIX_LEVEL });
     let prefix = Base { use_: BaseUse::Prefix, bytes: &base.bytes, skip: 0 };
-    let coded = codec::encode(raw, coding, prefix).ok()?;
-    if coded.len().saturating_mul(GAIN_BEYOND_DOUBT) > raw.len() {
+    let coded = encode(raw, coding, prefix).ok()?;
+    if (coded.len() - FRONT_BYTES).saturating_mul(GAIN_BEYOND_DOUBT) > raw.len() {
         let alone = codec::encode(raw, codec::choose(raw, hint), Base::NONE);
         if alone.is_ok_and(|alone| alone.len() <= based_bytes(&coded)) {
             return None;
@@ -116,7 +125,7 @@ fn seal_or_fall_back(
     content: Content,
     raw: &[u8],
     entry: DirectoryBlock,
-    coded: &[u8],
+    coded: Vec<u8>,
     base: &[u8],
 ) -> Result<SealedBlock, PackError> {
     match try_seal(keys, content, raw, &entry, coded, base) {
@@ -133,8 +142,8 @@ fn seal_raw(
     raw: &[u8],
     entry: DirectoryBlock,
 ) -> Result<SealedBlock, PackError> {
-    let coded = codec::encode(raw, Coding::Whole(PartCoder::Raw), Base::NONE)?;
-    let (stored, stored_bytes) = try_seal(keys, content, raw, &entry, &coded, &[])?;
+    let coded = encode(raw, Coding::Whole(PartCoder::Raw), Base::NONE)?;
+    let (stored, stored_bytes) = try_seal(keys, content, raw, &entry, coded, &[])?;
     Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: true })
 }
 
@@ -143,14 +152,20 @@ fn try_seal(
     content: Content,
     raw: &[u8],
     entry: &DirectoryBlock,
-    coded: &[u8],
+    coded: Vec<u8>,
     base: &[u8],
 ) -> Result<(Vec<u8>, u32), PackError> {
-    let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), coded);
+    let stored = keys.seal_behind(&associated_data(Kind::Block, &keys.repository()), coded);
     let stored_bytes = u32::try_from(stored.len()).map_err(|_| FormatError::invalid("length of a block"))?;
-    let read_back = open_block(keys, &stored, raw.len(), base)?;
-    verify_chunks(keys, content, entry, &read_back)?;
+    open_block_with(keys, &stored, raw.len(), base, |read_back| {
+        verify_chunks(keys, content, entry, read_back)
+    })??;
     Ok((stored, stored_bytes))
+}
+
+thread_local! {
+    /// A block as coded, and as plaintext: fresh pages for every block cost more than decoding some of them.
+    static ROOM: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
 /// Opens and decodes a stored block of `raw_bytes` bytes; `base` is empty without bases.
@@ -160,19 +175,43 @@ pub fn open_block(
     raw_bytes: usize,
     base: &[u8],
 ) -> Result<Vec<u8>, PackError> {
-    let coded = keys
-        .open(&associated_data(Kind::Block, &keys.repository()), stored)
-        .map_err(|source| PackError::Open { what: "block", source })?;
-    Ok(codec::decode(&coded, raw_bytes, base)?)
+    ROOM.with_borrow_mut(|(coded, _)| {
+        let coded = open_coded(keys, stored, coded)?;
+        Ok(codec::decode(coded, raw_bytes, base)?)
+    })
+}
+
+/// The same for `work` to look at, in memory that this thread keeps. `work` opens no blocks itself.
+pub fn open_block_with<T>(
+    keys: &KeyRing,
+    stored: &[u8],
+    raw_bytes: usize,
+    base: &[u8],
+    work: impl FnOnce(&[u8]) -> T,
+) -> Result<T, PackError> {
+    if u64::try_from(raw_bytes).is_ok_and(|length| length > BLOCK_RAW_MAX_BYTES) {
+        return Err(FormatError::invalid("length of a block").into());
+    }
+    ROOM.with_borrow_mut(|(coded, raw)| {
+        let coded = open_coded(keys, stored, coded)?;
+        if raw.len() < raw_bytes {
+            raw.resize(raw_bytes, 0);
+        }
+        let raw = &mut raw[..raw_bytes];
+        codec::decode_into(coded, base, raw)?;
+        Ok(work(raw))
+    })
+}
+
+fn open_coded<'b>(keys: &KeyRing, stored: &[u8], room: &'b mut Vec<u8>) -> Result<&'b [u8], PackError> {
+    let opened = keys.open_into(&associated_data(Kind::Block, &keys.repository()), stored, room);
+    opened.map_err(|source| PackError::Open { what: "block", source })
 }
 
 /// Returns the byte of the base that belongs to the first byte of a stored block of numbers that were mixed
 /// with their former values; `None` for other blocks.
 pub fn mixing_skip(keys: &KeyRing, stored: &[u8]) -> Result<Option<usize>, PackError> {
-    let coded = keys
-        .open(&associated_data(Kind::Block, &keys.repository()), stored)
-        .map_err(|source| PackError::Open { what: "block", source })?;
-    Ok(codec::mixing_skip(&coded))
+    ROOM.with_borrow_mut(|(coded, _)| Ok(codec::mixing_skip(open_coded(keys, stored, coded)?)))
 }
 
 /// Re-hashes every chunk of a block's plaintext against its directory entry.

@@ -88,8 +88,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::base::RepositoryId;
     use crate::base::clock::SeededEntropy;
+    use crate::base::{PooledBuffer, RepositoryId};
     use crate::codec::Hint;
     use crate::crypto::MasterKey;
     use crate::format::pack::DirectoryChunk;
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_pack_describes_itself_and_gives_its_chunks_back() {
         let keys = keys();
-        let mut writer = PackWriter::new(Content::Data, 0);
+        let mut writer = PackWriter::new(Content::Data, PooledBuffer::default());
         for block in 0..3_u8 {
             let raw: Vec<u8> = (0..4_u8).flat_map(|n| vec![block * 10 + n; 5000]).collect();
             let chunks = raw.chunks(5000);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{PackError, SealedBlock};
-use crate::base::PackId;
+use crate::base::{PackId, PooledBuffer};
 use crate::crypto::KeyRing;
 use crate::format::Kind;
 use crate::format::frame;
@@ -15,7 +15,9 @@ use crate::format::wire::{FormatError, length};
 #[derive(Debug)]
 pub struct PackWriter {
     content: Content,
-    bytes: Vec<u8>,
+    bytes: PooledBuffer,
+    /// Of what `bytes` holds: hashed while it is still near the processor.
+    hasher: blake3::Hasher,
     directory: Directory,
     chunk_count: usize,
 }
@@ -39,16 +41,23 @@ pub struct FinishedPack {
 const CHUNK_COUNT_MAX: usize = 200_000;
 
 impl PackWriter {
-    /// Returns an empty pack of `content` that expects to hold about `capacity_bytes`.
-    pub fn new(content: Content, capacity_bytes: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity_bytes);
-        bytes.extend_from_slice(&pack::encode_head(content));
-        Self { content, bytes, directory: Directory::default(), chunk_count: 0 }
+    /// Returns an empty pack of `content` that is put together in `buffer`, an empty one.
+    pub fn new(content: Content, buffer: PooledBuffer) -> Self {
+        let hasher = blake3::Hasher::new();
+        let mut pack =
+            Self { content, bytes: buffer, hasher, directory: Directory::default(), chunk_count: 0 };
+        pack.append(&pack::encode_head(content));
+        pack
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.hasher.update(bytes);
     }
 
     /// Appends a block.
     pub fn push(&mut self, block: SealedBlock) {
-        self.bytes.extend_from_slice(&block.stored);
+        self.append(&block.stored);
         self.chunk_count += block.entry.chunks.len();
         self.directory.blocks.push(block.entry);
     }
@@ -75,12 +84,11 @@ impl PackWriter {
             value: length(sealed.len()),
             limit: u64::from(u32::MAX),
         })?;
-        self.bytes.extend_from_slice(&sealed);
-        self.bytes.extend_from_slice(&pack::encode_trailer(directory_bytes));
-        let id = PackId(*blake3::hash(&self.bytes).as_bytes());
+        self.append(&sealed);
+        self.append(&pack::encode_trailer(directory_bytes));
         Ok(FinishedPack {
-            id,
-            bytes: Bytes::from(self.bytes),
+            id: PackId(*self.hasher.finalize().as_bytes()),
+            bytes: self.bytes.share(),
             content: self.content,
             directory: self.directory,
             directory_bytes,

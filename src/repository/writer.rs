@@ -22,7 +22,7 @@ use open::{OpenBlock, OpenBlocks, Slot};
 use super::bases::{BaseChunk, gather, gather_exactly};
 use super::uploader::{UploadContext, Uploader};
 use super::{ChunkCache, ChunkReader, Error, Repository};
-use crate::base::ChunkId;
+use crate::base::{BufferPool, ChunkId};
 use crate::chunker::features::{Sampler, features};
 use crate::codec::Hint;
 use crate::crypto::KeyRing;
@@ -33,6 +33,8 @@ use crate::pack::{PackWriter, SealedBlock, seal_block, seal_block_with_base};
 const TREE_PACK_BYTES: usize = 16 << 20;
 /// Features that wait for the local index.
 const FEATURES_WAITING_MAX: usize = 1 << 18;
+/// Buffers of packs that are kept for the next ones: of each content one that fills, and two on their way.
+const PACKS_HELD_MAX: usize = 4;
 /// Blocks that wait for sealing or packing, each up to a MiB plain and about as much sealed.
 const BLOCKS_WAITING_MAX: usize = 24;
 
@@ -233,7 +235,7 @@ impl ChunkWriter {
             return Ok(());
         }
         let mut block = OpenBlock { bases: bases.to_vec(), skip: Some(skip), ..OpenBlock::default() };
-        block.raw.reserve_exact(run_bytes);
+        block.raw = self.open.buffer(run_bytes);
         block.add_run(&absent)?;
         self.flush_block(Slot { content: Content::Data, hint, has_base: true, depth: 0 }, block)
     }
@@ -407,6 +409,7 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
     let target = usize::try_from(context.repository.config.pack_target_bytes).unwrap_or(usize::MAX);
     let mut uploader = Uploader::start(context);
     let mut packs: [Option<PackWriter>; 2] = [None, None];
+    let buffers = BufferPool::new(PACKS_HELD_MAX);
     let close = |pack: PackWriter, uploader: &mut Uploader| match pack.finish(keys) {
         Ok(pack) => uploader.put(pack),
         Err(error) => context.shared.fail(Error::Pack(error)),
@@ -434,7 +437,8 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
         if let Some(pack) = packs[at].take_if(|_| is_full) {
             close(pack, &mut uploader);
         }
-        packs[at].get_or_insert_with(|| PackWriter::new(content, 0)).push(block);
+        let buffer = || buffers.take(target);
+        packs[at].get_or_insert_with(|| PackWriter::new(content, buffer())).push(block);
     }
     if !context.shared.has_failed() {
         for pack in packs.into_iter().flatten() {

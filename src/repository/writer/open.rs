@@ -1,7 +1,9 @@
 //! Blocks in the making.
 
-use crate::base::ChunkId;
+use std::sync::Arc;
+
 use crate::base::limits::{BASE_COUNT_MAX, BLOCK_RAW_MAX_BYTES};
+use crate::base::{BufferPool, ChunkId, PooledBuffer};
 use crate::codec::Hint;
 use crate::format::pack::{Content, DirectoryChunk};
 use crate::repository::{BaseChunk, Error};
@@ -57,7 +59,7 @@ fn count_fits(count: usize) -> bool {
 /// One block.
 #[derive(Debug, Default)]
 pub(super) struct OpenBlock {
-    pub(super) raw: Vec<u8>,
+    pub(super) raw: PooledBuffer,
     pub(super) chunks: Vec<DirectoryChunk>,
     pub(super) bases: Vec<BaseChunk>,
     /// For numbers that are mixed with their former values: the byte of the base that belongs to the first of
@@ -89,13 +91,28 @@ impl OpenBlock {
     }
 }
 
+/// Buffers that are kept: about as many as blocks wait for sealing.
+const BUFFERS_KEPT_MAX: usize = 32;
+
 /// One block for each way of hint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OpenBlocks {
     blocks: Vec<(Slot, OpenBlock)>,
+    buffers: Arc<BufferPool>,
+}
+
+impl Default for OpenBlocks {
+    fn default() -> Self {
+        Self { blocks: Vec::new(), buffers: BufferPool::new(BUFFERS_KEPT_MAX) }
+    }
 }
 
 impl OpenBlocks {
+    /// Returns an empty buffer for the plaintext of a block.
+    pub(super) fn buffer(&self, capacity_bytes: usize) -> PooledBuffer {
+        self.buffers.take(capacity_bytes)
+    }
+
     /// Returns the block of `slot`.
     pub(super) fn of(&mut self, slot: Slot) -> &mut OpenBlock {
         let at = self.blocks.iter().position(|(held, _)| *held == slot).unwrap_or(self.blocks.len());
@@ -104,7 +121,7 @@ impl OpenBlocks {
         }
         let (_, block) = &mut self.blocks[at];
         if block.raw.capacity() == 0 {
-            block.raw.reserve_exact(slot.limit_bytes());
+            block.raw = self.buffers.take(slot.limit_bytes());
         }
         block
     }
