@@ -12,6 +12,7 @@ use crate::backend::{BackendError, ErrorKind};
 use crate::backup;
 use crate::base::parse::ParseError;
 use crate::maintain::prune::PruneError;
+use crate::maintain::repair::RepairPacksError;
 use crate::query::QueryError;
 use crate::query::select::SelectError;
 use crate::repository;
@@ -296,6 +297,18 @@ impl From<PruneError> for CliError {
                 Self::new(ExitKind::Damaged, message)
             }
             _ => Self::failed(message),
+        }
+    }
+}
+
+impl From<RepairPacksError> for CliError {
+    fn from(error: RepairPacksError) -> Self {
+        let message = error.to_string();
+        match error {
+            RepairPacksError::Repository(error) => error.into(),
+            RepairPacksError::Aside { source, .. } => {
+                Self::failed(message).with_source(source).with_hint("name another folder with --aside")
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! do; so do bases, where the target has them, and the copies are about as dense. What was copied in this run
 //! is remembered in caches of fixed size, by tree and by chunk.
 
-mod cache;
+pub(in crate::maintain) mod cache;
 mod content;
 #[cfg(test)]
 mod tests;
@@ -328,7 +328,8 @@ impl<'s> Copier<'s> {
     }
 }
 
-fn require_depth(depth: usize) -> Result<(), Error> {
+/// Fails where directories are nested deeper than the format permits.
+pub(in crate::maintain) fn require_depth(depth: usize) -> Result<(), Error> {
     if u64::try_from(depth).unwrap_or(u64::MAX) < crate::base::limits::TREE_DEPTH_MAX {
         return Ok(());
     }

@@ -8,7 +8,7 @@
 mod links;
 mod live;
 mod losses;
-mod resolve;
+pub(in crate::maintain) mod resolve;
 mod spans;
 #[cfg(test)]
 mod tests;

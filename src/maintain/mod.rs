@@ -5,6 +5,7 @@ pub mod copy;
 pub mod forget;
 pub mod mark;
 pub mod prune;
+mod reindex;
 pub mod repair;
 pub mod retention;
 #[cfg(test)]

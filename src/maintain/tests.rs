@@ -4,4 +4,4 @@ mod copying;
 mod damage;
 mod hostile;
 mod pruning;
-mod series;
+pub(in crate::maintain) mod series;

@@ -27,7 +27,8 @@ pub struct SealedBlock {
     pub fell_back: bool,
 }
 
-fn chunk_id(keys: &KeyRing, content: Content, plain: &[u8]) -> ChunkId {
+/// Returns the id of a chunk of the given content.
+pub fn chunk_id(keys: &KeyRing, content: Content, plain: &[u8]) -> ChunkId {
     match content {
         Content::Data => keys.data_id(plain),
         Content::Tree => keys.tree_id(plain),

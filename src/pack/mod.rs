@@ -5,7 +5,8 @@ mod reader;
 mod writer;
 
 pub use block::{
-    BlockBase, SealedBlock, mixing_skip, open_block, seal_block, seal_block_with_base, verify_chunks,
+    BlockBase, SealedBlock, chunk_id, mixing_skip, open_block, seal_block, seal_block_with_base,
+    verify_chunks,
 };
 pub use reader::{ParsedPack, parse_pack, read_directory};
 pub use writer::{FinishedPack, PackWriter};

@@ -127,7 +127,7 @@ fn summarise(context: &Context, report: &CheckReport) -> Result<(), CliError> {
         human::count(lost, "path"),
         human::count(report.losses.snapshots.len() as u64, "snapshot"),
     ))?;
-    out.line("make a new backup of what still exists, and look at the disk or the bucket")
+    out.line("look at the disk or the bucket, then: snap repair packs, a new backup, snap repair snapshots")
 }
 
 fn totals(report: &CheckReport) -> Value {

@@ -6,7 +6,7 @@ use crate::base::ChunkId;
 
 /// Remembers at least the newest half of its bound, and what is used again.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(in crate::maintain) struct Cache {
     young: HashMap<ChunkId, ChunkId>,
     old: HashMap<ChunkId, ChunkId>,
     generation_max: usize,
@@ -14,13 +14,13 @@ pub(super) struct Cache {
 
 impl Cache {
     /// Returns an empty cache that holds at most `count_max` ids.
-    pub(super) fn new(count_max: usize) -> Self {
+    pub(in crate::maintain) fn new(count_max: usize) -> Self {
         let generation_max = (count_max / 2).max(1);
         Self { young: HashMap::new(), old: HashMap::new(), generation_max }
     }
 
     /// Returns what `id` became, and keeps it longer.
-    pub(super) fn get(&mut self, id: &ChunkId) -> Option<ChunkId> {
+    pub(in crate::maintain) fn get(&mut self, id: &ChunkId) -> Option<ChunkId> {
         if let Some(found) = self.young.get(id) {
             return Some(*found);
         }
@@ -30,7 +30,7 @@ impl Cache {
     }
 
     /// Remembers that `id` became `new`.
-    pub(super) fn put(&mut self, id: ChunkId, new: ChunkId) {
+    pub(in crate::maintain) fn put(&mut self, id: ChunkId, new: ChunkId) {
         if self.young.len() >= self.generation_max {
             self.old = std::mem::take(&mut self.young);
         }
@@ -38,7 +38,7 @@ impl Cache {
     }
 
     /// Forgets all.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::maintain) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
     }

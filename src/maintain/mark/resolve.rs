@@ -9,11 +9,11 @@ use crate::index::{BlockLocation, ChunkLocation, IndexDatabase};
 use crate::repository::Error;
 
 /// Where a chunk is read from, or why it cannot be.
-pub(super) type Found = Result<ChunkLocation, Causes>;
+pub(in crate::maintain) type Found = Result<ChunkLocation, Causes>;
 
 /// Finds chunks and marks them live, transitively through bases.
 #[derive(Debug)]
-pub(super) struct Resolver<'r> {
+pub(in crate::maintain) struct Resolver<'r> {
     index: &'r IndexDatabase,
     /// Copies that cannot be read.
     damaged: Option<&'r LiveSet>,
@@ -23,13 +23,20 @@ pub(super) struct Resolver<'r> {
 }
 
 impl<'r> Resolver<'r> {
-    pub(super) fn new(index: &'r IndexDatabase, damaged: Option<&'r LiveSet>) -> Result<Self, Error> {
+    pub(in crate::maintain) fn new(
+        index: &'r IndexDatabase,
+        damaged: Option<&'r LiveSet>,
+    ) -> Result<Self, Error> {
         let live = LiveSet::new(index.ordinal_end()?);
         Ok(Self { index, damaged, live, chained: LiveSet::default() })
     }
 
     /// Finds each of `ids` and marks the copy that a reader prefers, with all that it is decoded from.
-    pub(super) fn find(&mut self, content: Content, ids: &[ChunkId]) -> Result<Vec<Found>, Error> {
+    pub(in crate::maintain) fn find(
+        &mut self,
+        content: Content,
+        ids: &[ChunkId],
+    ) -> Result<Vec<Found>, Error> {
         self.find_at(content, ids, 0)
     }
 

@@ -5,20 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Run;
 use super::error::PruneError;
 use super::survey::until_stable;
-use crate::backend::{ErrorKind, ObjectKind};
-use crate::base::limits::INDEX_PACK_COUNT_MAX;
+use crate::backend::ObjectKind;
 use crate::base::{IndexId, PackId};
 use crate::format::index::IndexPack;
-use crate::format::pack::Directory;
-use crate::index::PackRecord;
-use crate::repository::{Error, parallel};
+use crate::maintain::reindex::rewrite;
+use crate::repository::parallel;
 
 /// Index objects below this stored size are small.
 const SMALL_BYTES: u64 = 1 << 20;
 /// More small index objects than this are merged.
 const SMALL_COUNT_MAX: usize = 32;
-/// About how large the body of a merged index object becomes: held in memory, far below its limit.
-const MERGED_BODY_BYTES: usize = 8 << 20;
 /// Index objects deleted between two looks at the lease.
 const DELETE_BATCH: usize = 64;
 
@@ -27,13 +23,6 @@ const DELETE_BATCH: usize = 64;
 pub(super) struct Replaced {
     /// With their stored sizes.
     old: Vec<(IndexId, u64)>,
-}
-
-/// What a merged index object is to hold.
-#[derive(Debug, Default)]
-struct Batch {
-    packs: BTreeMap<PackId, IndexPack>,
-    body_bytes: usize,
 }
 
 impl Run {
@@ -52,30 +41,9 @@ impl Run {
             return Ok(None);
         }
         let sources = self.index_sources(doomed, &sizes)?;
-        let mut written = BTreeSet::new();
-        let mut batch = Batch::default();
-        let mut added: Vec<(IndexId, Vec<PackRecord>)> = Vec::new();
-        for id in &sources {
-            repository.check_stop()?;
-            let packs = match repository.load_index_object(id) {
-                Ok(packs) => packs,
-                Err(Error::Backend(error)) if error.kind == ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            for pack in packs {
-                if doomed.contains(&pack.id) || !written.insert(pack.id) {
-                    continue;
-                }
-                batch.body_bytes += body_bytes(&pack);
-                batch.packs.insert(pack.id, pack);
-                if batch.is_full() {
-                    added.push(self.write_index(std::mem::take(&mut batch))?);
-                }
-            }
-        }
-        if !batch.packs.is_empty() {
-            added.push(self.write_index(batch)?);
-        }
+        let Some(added) = rewrite(&repository, &sources, doomed, |packs| self.write_index(packs))? else {
+            return Ok(None);
+        };
         // The local index lets go of the old objects before the first of them is deleted.
         repository.index().apply(added, &sources)?;
         let old = sources.into_iter().map(|id| (id, sizes.get(&id).copied().unwrap_or(0))).collect();
@@ -110,19 +78,11 @@ impl Run {
         Ok(sources.into_iter().collect())
     }
 
-    fn write_index(&mut self, batch: Batch) -> Result<(IndexId, Vec<PackRecord>), PruneError> {
+    fn write_index(&mut self, packs: &[IndexPack]) -> Result<IndexId, PruneError> {
         self.renew()?;
-        let packs: Vec<IndexPack> = batch.packs.into_values().collect();
-        let (id, stored_bytes) = self.repository.store_index_object(&packs)?;
+        let (id, stored_bytes) = self.repository.store_index_object(packs)?;
         self.report.indexes_written.add(stored_bytes);
-        let records = packs.into_iter().map(|pack| PackRecord {
-            id: pack.id,
-            size_bytes: pack.size_bytes,
-            directory_bytes: pack.directory_bytes,
-            content: pack.content,
-            directory: Directory::default(),
-        });
-        Ok((id, records.collect()))
+        Ok(id)
     }
 
     /// Deletes the index objects that others stand for.
@@ -137,18 +97,4 @@ impl Run {
         }
         Ok(())
     }
-}
-
-impl Batch {
-    fn is_full(&self) -> bool {
-        let count = u64::try_from(self.packs.len()).unwrap_or(u64::MAX);
-        self.body_bytes >= MERGED_BODY_BYTES || count >= INDEX_PACK_COUNT_MAX
-    }
-}
-
-/// Estimates the part of an index object's body that speaks of `pack`.
-fn body_bytes(pack: &IndexPack) -> usize {
-    let Some(directory) = &pack.directory else { return 42 };
-    let blocks = directory.blocks.iter();
-    42 + blocks.map(|block| 11 + block.bases.len() * 8 + block.chunks.len() * 36).sum::<usize>()
 }

@@ -19,24 +19,24 @@ use crate::restore::{RestoreOptions, RestoreStats, dump, restore};
 use crate::source::WalkOptions;
 
 /// Versions of the shared series.
-pub(super) const VERSIONS: usize = 12;
+pub(in crate::maintain) const VERSIONS: usize = 12;
 
 /// Contents by the name of the file.
-pub(super) type Contents = BTreeMap<&'static str, Vec<u8>>;
+pub(in crate::maintain) type Contents = BTreeMap<&'static str, Vec<u8>>;
 
 /// Files that change, in a folder that is backed up.
-pub(super) struct Series {
-    pub(super) world: World,
+pub(in crate::maintain) struct Series {
+    pub(in crate::maintain) world: World,
     folder: PathBuf,
     has_folder: bool,
-    pub(super) repository: Arc<Repository>,
-    pub(super) versions: Vec<(SnapshotId, Contents)>,
+    pub(in crate::maintain) repository: Arc<Repository>,
+    pub(in crate::maintain) versions: Vec<(SnapshotId, Contents)>,
     /// Stored size of all packs after each version.
-    pub(super) pack_bytes: Vec<u64>,
+    pub(in crate::maintain) pack_bytes: Vec<u64>,
 }
 
 impl Series {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::maintain) fn new(seed: u64) -> Self {
         let world = World::new(seed);
         let repository = world.open();
         // The name stays with the series; the folder is there while there is something to back up.
@@ -46,7 +46,7 @@ impl Series {
     }
 
     /// Returns the series of [`VERSIONS`] versions, made once, in a store of its own.
-    pub(super) fn whole(seed: u64) -> Self {
+    pub(in crate::maintain) fn whole(seed: u64) -> Self {
         static WHOLE: OnceLock<(Mutex<Series>, MemoryState)> = OnceLock::new();
         let (whole, state) = WHOLE.get_or_init(|| {
             println!("seed 1");
@@ -68,7 +68,7 @@ impl Series {
     }
 
     /// Makes `contents` what is in the folder and backs it up.
-    pub(super) fn backup(&mut self, contents: &Contents) -> SnapshotId {
+    pub(in crate::maintain) fn backup(&mut self, contents: &Contents) -> SnapshotId {
         self.world.wait(60);
         self.clear_folder();
         std::fs::create_dir(&self.folder).unwrap();
@@ -109,11 +109,11 @@ impl Series {
     }
 
     /// Opens the repository anew, with an index made from the store alone.
-    pub(super) fn reopen(&mut self) {
+    pub(in crate::maintain) fn reopen(&mut self) {
         self.repository = self.world.open();
     }
 
-    pub(super) fn forget(&mut self, is_gone: impl Fn(usize) -> bool) {
+    pub(in crate::maintain) fn forget(&mut self, is_gone: impl Fn(usize) -> bool) {
         let mut number = 0;
         let gone: Vec<SnapshotId> = self.versions.iter().map(|(id, _)| *id).collect();
         self.versions.retain(|_| {
@@ -125,12 +125,12 @@ impl Series {
         crate::maintain::forget::forget(&self.repository, &gone, false).unwrap();
     }
 
-    pub(super) fn path(&self, name: &str) -> Vec<u8> {
+    pub(in crate::maintain) fn path(&self, name: &str) -> Vec<u8> {
         self.folder.join(name).as_os_str().as_bytes().to_vec()
     }
 
     /// Restores a version; returns what came of it and what is there then.
-    pub(super) fn restore(&self, id: &SnapshotId) -> (RestoreStats, BTreeMap<String, Vec<u8>>) {
+    pub(in crate::maintain) fn restore(&self, id: &SnapshotId) -> (RestoreStats, BTreeMap<String, Vec<u8>>) {
         let target = tempfile::tempdir().unwrap();
         let options = RestoreOptions { sync: false, ..RestoreOptions::new(target.path()) };
         let snapshot = self.repository.load_snapshot(id).unwrap();
@@ -145,14 +145,14 @@ impl Series {
     }
 
     /// Reads one file of a version in order.
-    pub(super) fn dump(&self, id: &SnapshotId, name: &str) -> Option<Vec<u8>> {
+    pub(in crate::maintain) fn dump(&self, id: &SnapshotId, name: &str) -> Option<Vec<u8>> {
         let snapshot = self.repository.load_snapshot(id).unwrap();
         let mut out = Vec::new();
         dump(&self.repository, &snapshot, &self.path(name), &mut out).ok().map(|_| out)
     }
 
     /// Fails unless every version reads back as it was, both ways, with an index made from the store alone.
-    pub(super) fn require_whole(&mut self, context: &str) {
+    pub(in crate::maintain) fn require_whole(&mut self, context: &str) {
         self.reopen();
         for (number, (id, contents)) in self.versions.iter().enumerate() {
             let (stats, found) = self.restore(id);
@@ -168,14 +168,14 @@ impl Series {
     }
 
     /// Returns all blocks with bases.
-    pub(super) fn based_blocks(&self) -> Vec<BlockInfo> {
+    pub(in crate::maintain) fn based_blocks(&self) -> Vec<BlockInfo> {
         let index = self.repository.index();
         let packs = index.packs().unwrap();
         let blocks = packs.iter().flat_map(|pack| index.pack_blocks(&pack.id).unwrap());
         blocks.filter(|block| !block.location.bases.is_empty()).collect()
     }
 
-    pub(super) fn store(&self) -> &MemoryBackend {
+    pub(in crate::maintain) fn store(&self) -> &MemoryBackend {
         &self.world.store
     }
 }
@@ -187,13 +187,13 @@ impl Drop for Series {
 }
 
 /// Rows of a table, of which some are changed, added and dropped.
-pub(super) struct Table {
+pub(in crate::maintain) struct Table {
     rows: Vec<String>,
     dice: Dice,
 }
 
 impl Table {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::maintain) fn new(seed: u64) -> Self {
         let mut table = Self { rows: Vec::new(), dice: Dice::new(seed) };
         table.rows = (0..14_000).map(|id| table.row(id)).collect();
         table
@@ -209,7 +209,7 @@ impl Table {
         )
     }
 
-    pub(super) fn change(&mut self) {
+    pub(in crate::maintain) fn change(&mut self) {
         for _ in 0..8 {
             let at = self.dice.below(u32::try_from(self.rows.len()).unwrap() - 1);
             let (place, row) = (usize::try_from(at).unwrap(), self.row(at));
@@ -221,7 +221,7 @@ impl Table {
         }
     }
 
-    pub(super) fn text(&self) -> Vec<u8> {
+    pub(in crate::maintain) fn text(&self) -> Vec<u8> {
         let head =
             "--\n-- PostgreSQL database dump\n--\n\nCOPY public.customer (id, name, at, token) FROM stdin;\n";
         [head, &self.rows.concat(), "\\.\n"].concat().into_bytes()
@@ -229,7 +229,7 @@ impl Table {
 }
 
 /// Tensors of numbers, a few of which move a little.
-pub(super) struct Tensors {
+pub(in crate::maintain) struct Tensors {
     numbers: Vec<f32>,
     dice: Dice,
 }
@@ -238,21 +238,21 @@ const TENSORS: usize = 4;
 const NUMBERS: usize = 1 << 16;
 
 impl Tensors {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::maintain) fn new(seed: u64) -> Self {
         let bytes = noise(seed, TENSORS * NUMBERS * 4);
         let number = |bytes: &[u8]| f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / 300_000.0;
         let number = |bytes: &[u8]| number(bytes) + f32::from(bytes[2]) / 3e8;
         Self { numbers: bytes.chunks(4).map(number).collect(), dice: Dice::new(seed) }
     }
 
-    pub(super) fn change(&mut self) {
+    pub(in crate::maintain) fn change(&mut self) {
         for _ in 0..600 {
             let at = self.dice.below(u32::try_from(self.numbers.len()).unwrap());
             self.numbers[usize::try_from(at).unwrap()] *= 1.001;
         }
     }
 
-    pub(super) fn file(&self) -> Vec<u8> {
+    pub(in crate::maintain) fn file(&self) -> Vec<u8> {
         let tensor = |number: usize| {
             let (start, end) = (number * NUMBERS * 4, (number + 1) * NUMBERS * 4);
             format!(

@@ -96,6 +96,45 @@ fn a_lost_index_is_made_again_from_the_packs() {
 }
 
 #[test]
+fn what_a_damaged_pack_lost_comes_back_with_a_backup_or_leaves_its_snapshots() {
+    let user = User::with_repository();
+    user.write("src/good", noise(20, 200_000));
+    user.ok(&["backup", "src/good"]);
+    let good = packs(&user);
+    user.write("src/bad", noise(21, 200_000));
+    user.ok(&["backup", "src"]);
+    let (largest, length) = packs(&user)
+        .into_iter()
+        .filter(|pack| !good.contains(pack))
+        .max_by_key(|(_, length)| *length)
+        .unwrap();
+    let mut bytes = std::fs::read(&largest).unwrap();
+    bytes[usize::try_from(length).unwrap() / 2] ^= 1;
+    std::fs::write(&largest, bytes).unwrap();
+    assert_eq!(user.run(&["check", "--read-data"]).code, 13);
+    assert_eq!(user.run(&["repair", "packs", "--dry-run"]).code, 13);
+    let run = user.run(&["repair", "packs"]);
+    let name = largest.file_name().unwrap().to_str().unwrap();
+    assert!(run.code == 13 && run.out.contains(name) && run.out.contains("lost"), "{run:?}");
+    assert!(!largest.exists() && user.path(&format!("damaged-packs/{name}.pack")).exists());
+    let kept = user.path("kept");
+    std::fs::rename(user.path("src/bad"), &kept).unwrap();
+    let out = user.ok(&["repair", "snapshots", "--forget"]);
+    assert!(out.contains("/src/bad") && out.contains("which is dropped"), "{out}");
+    user.ok(&["check", "--read-data"]);
+    assert_eq!(user.snapshot_count(), 2);
+    let restored = user.ok(&["ls", "latest"]);
+    assert!(restored.contains("src/good") && !restored.contains("src/bad"), "{restored}");
+    std::fs::rename(&kept, user.path("src/bad")).unwrap();
+    user.ok(&["backup", "src"]);
+    user.ok(&["prune", "--grace", "0"]);
+    user.ok(&["check", "--read-data"]);
+    let path = user.path("src/bad");
+    user.ok(&["dump", "latest", path.to_str().unwrap(), "-o", "back"]);
+    assert!(std::fs::read(user.path("back")).unwrap() == noise(21, 200_000));
+}
+
+#[test]
 fn a_copy_restores_to_the_same_bytes_and_is_made_once() {
     let user = with_snapshots(2);
     user.ok(&["init", "--repo", "second", "--raw-key", "second.key"]);
