@@ -9,7 +9,7 @@ use super::pieces::Piece;
 use super::previous::Previous;
 use super::runs::Runs;
 use super::states::StateLog;
-use super::steps::{Older, SmallFile, Step, node_of};
+use super::steps::{Older, ReadFile, SmallFile, Step, node_of};
 use super::tensors::Tensors;
 use crate::base::ChunkId;
 use crate::container::Layout;
@@ -146,14 +146,12 @@ impl<'a, 'r> Assembler<'a, 'r> {
                 self.file_node(name, &metadata, metadata.size_bytes, class, content, None).map(|_| ())
             }
             Step::Linked { name, path, metadata } => self.linked(name, &path, &metadata),
-            Step::Small { name, path, metadata, older, later } => {
-                self.writer.repository().progress().current(&path);
-                match later.recv() {
-                    Ok(Ok(file)) => self.small(name, path, &metadata, older, file),
-                    Ok(Err(error)) => self.unread(&error),
-                    Err(_) => Err(Error::Internal { what: "reading a file ended early" }),
-                }
+            Step::Parcel { steps, files } => {
+                let files =
+                    files.recv().map_err(|_| Error::Internal { what: "reading files ended early" })?;
+                self.parcel(steps, files)
             }
+            Step::Small { .. } => Err(Error::Internal { what: "a small file outside of a parcel" }),
             Step::Begin { name, path, metadata, older, class, layout } => {
                 self.writer.repository().progress().current(&path);
                 let size_bytes = metadata.size_bytes;
@@ -235,6 +233,32 @@ impl<'a, 'r> Assembler<'a, 'r> {
         self.file_node(name, metadata, size_bytes, class, content, None).map(|_| ())
     }
 
+    /// Takes the steps of a parcel; all chunks of its files are looked up together.
+    fn parcel(&mut self, steps: Vec<Step>, files: Vec<ReadFile>) -> Result<(), Error> {
+        let read = files.iter().filter_map(|file| file.outcome.as_ref().ok());
+        let ids: Vec<ChunkId> = read.flat_map(|file| file.pieces.iter().map(|piece| piece.id)).collect();
+        let known = if ids.is_empty() { Vec::new() } else { self.writer.contains(&ids)? };
+        let (mut known, mut files) = (known.into_iter(), files.into_iter());
+        for step in steps {
+            self.writer.repository().check_stop()?;
+            let Step::Small { older } = step else {
+                self.take(step)?;
+                continue;
+            };
+            let missing = Error::Internal { what: "a small file that is not in its parcel" };
+            let ReadFile { name, path, metadata, outcome } = files.next().ok_or(missing)?;
+            self.writer.repository().progress().current(&path);
+            match outcome {
+                Ok(file) => {
+                    let known: Vec<bool> = known.by_ref().take(file.pieces.len()).collect();
+                    self.small(name, path, &metadata, older, file, &known)?;
+                }
+                Err(error) => self.unread(&error)?,
+            }
+        }
+        Ok(())
+    }
+
     fn small(
         &mut self,
         name: Vec<u8>,
@@ -242,10 +266,11 @@ impl<'a, 'r> Assembler<'a, 'r> {
         metadata: &Metadata,
         older: Option<Older>,
         file: SmallFile,
+        known: &[bool],
     ) -> Result<(), Error> {
         let mut content =
             self.begin_content(file.class, &path, file.layout.as_ref(), file.size_bytes, older)?;
-        self.store(&file.pieces, &mut content)?;
+        self.store_known(&file.pieces, known, &mut content)?;
         let Ended { content, kin, .. } = self.end_content(content)?;
         self.totals.read_bytes += file.size_bytes;
         self.writer.repository().progress().advance(1, file.size_bytes);
@@ -308,10 +333,20 @@ impl<'a, 'r> Assembler<'a, 'r> {
     pub(super) fn store(&mut self, pieces: &[Piece], content: &mut NewContent<'a, 'r>) -> Result<(), Error> {
         let ids: Vec<ChunkId> = pieces.iter().map(|piece| piece.id).collect();
         let known = self.writer.contains(&ids)?;
+        self.store_known(pieces, &known, content)
+    }
+
+    /// The same for chunks of which [`ChunkWriter::contains`] has just said whether they are stored.
+    fn store_known(
+        &mut self,
+        pieces: &[Piece],
+        known: &[bool],
+        content: &mut NewContent<'a, 'r>,
+    ) -> Result<(), Error> {
         let NewContent { list, runs, tensors, .. } = content;
         for (piece, known) in pieces.iter().zip(known) {
             match piece.place.filter(|place| tensors.has_former(*place)) {
-                _ if known => runs.known(&piece.id, list, &mut self.writer, &mut self.likeness)?,
+                _ if *known => runs.known(&piece.id, list, &mut self.writer, &mut self.likeness)?,
                 Some(place) => {
                     tensors.absent(piece.id, &piece.data, place, piece.hint, &mut self.writer)?;
                 }

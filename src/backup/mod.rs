@@ -10,6 +10,7 @@ mod budget;
 mod commit;
 mod kin;
 mod likeness;
+mod parcel;
 mod parent;
 mod pieces;
 mod previous;
@@ -39,8 +40,8 @@ use crate::source::{Class, CommandSpec, DumpHints, SourceError, StreamError, Wal
 
 /// Bytes read and not yet stored.
 const BUDGET_BYTES: usize = 64 << 20;
-/// Steps that wait for the storing side.
-const STEPS_WAITING_MAX: usize = 256;
+/// Steps and parcels of steps that wait for the storing side.
+const STEPS_WAITING_MAX: usize = 64;
 
 /// How often a backup of paths begins when a prune overtakes it.
 const TRIES_MAX: u32 = 3;

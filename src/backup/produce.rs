@@ -2,18 +2,17 @@
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 
-use bytes::Bytes;
-
-use super::budget::{Budget, HeldBuffer};
+use super::budget::Budget;
+use super::parcel::{Parcels, SmallReader};
 use super::parent::{ParentWalk, list_is_stored};
-use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, hint_of, pieces_of_all};
+use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, hint_of};
 use super::segments::Segments;
 use super::states::stored_state;
-use super::steps::{EndOfFile, Older, SmallFile, Step};
+use super::steps::{EndOfFile, Older, Step};
 use crate::base::ChunkId;
 use crate::container::{self, Layout, ReadAt};
 use crate::crypto::KeyRing;
@@ -45,7 +44,7 @@ pub(super) struct Producer {
 }
 
 /// Nobody takes steps any more.
-struct Ended;
+pub(super) struct Ended;
 
 struct FileSource<'a> {
     file: &'a OpenFile,
@@ -86,10 +85,13 @@ impl Producer {
         let reader = ChunkReader::new(&self.repository);
         let mut parent = ParentWalk::new(&reader, self.parent_root);
         let mut links = HashSet::new();
+        let mut parcels = Parcels::new(self.small_reader(), self.budget.clone(), steps);
         loop {
             self.repository.check_stop()?;
             let events: Vec<WalkEvent> = walker.by_ref().take(LOOKAHEAD).collect();
             if events.is_empty() {
+                // Where nobody takes steps any more, there is somebody who knows why.
+                let _ = parcels.flush();
                 return Ok(());
             }
             let mut candidates = Vec::with_capacity(events.len());
@@ -108,10 +110,20 @@ impl Producer {
                     Candidate::No(older) => Standing::Read(older),
                 };
                 self.repository.check_stop()?;
-                if self.emit(event, standing, &mut links, steps).is_err() {
+                if self.emit(event, standing, &mut links, &mut parcels).is_err() {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    fn small_reader(&self) -> SmallReader {
+        SmallReader {
+            keys: self.repository.keys().clone(),
+            chunkers: self.chunkers.clone(),
+            class: self.class,
+            hints: self.hints.clone(),
+            repository: self.repository.clone(),
         }
     }
 
@@ -187,21 +199,20 @@ impl Producer {
         event: WalkEvent,
         standing: Standing,
         links: &mut HashSet<(u64, u64)>,
-        steps: &SyncSender<Step>,
+        parcels: &mut Parcels<'_>,
     ) -> Result<(), Ended> {
-        let send = |step| steps.send(step).map_err(|_| Ended);
         let (name, path, metadata) = match event {
-            WalkEvent::Enter { name, metadata, .. } => return send(Step::Enter { name, metadata }),
-            WalkEvent::Leave => return send(Step::Leave),
-            WalkEvent::Failed(error) => return send(Step::Failed(error)),
+            WalkEvent::Enter { name, metadata, .. } => return parcels.push(Step::Enter { name, metadata }),
+            WalkEvent::Leave => return parcels.push(Step::Leave),
+            WalkEvent::Failed(error) => return parcels.push(Step::Failed(error)),
             WalkEvent::Item { name, path, metadata } => (name, path, metadata),
         };
         if metadata.kind != EntryKind::File {
-            return send(Step::Other { name, metadata });
+            return parcels.push(Step::Other { name, metadata });
         }
         let older = match standing {
             Standing::Unchanged { content, class } => {
-                return send(Step::Unchanged { name, metadata, content, class });
+                return parcels.push(Step::Unchanged { name, metadata, content, class });
             }
             Standing::Read(older) => older,
         };
@@ -209,54 +220,16 @@ impl Producer {
         if metadata.links > 1 {
             let group = (metadata.device, metadata.inode);
             if links.contains(&group) {
-                return send(Step::Linked { name, path: raw_path, metadata });
+                return parcels.push(Step::Linked { name, path: raw_path, metadata });
             }
             if links.len() < LINKS_MAX {
                 links.insert(group);
             }
         }
         if metadata.size_bytes <= SMALL_FILE_MAX_BYTES {
-            return self.emit_small(name, path, metadata, older, steps);
+            return parcels.push_small(name, path, metadata, older);
         }
-        self.emit_large(name, &path, metadata, older, steps)
-    }
-
-    fn emit_small(
-        &self,
-        name: Vec<u8>,
-        path: PathBuf,
-        metadata: Metadata,
-        older: Option<Older>,
-        steps: &SyncSender<Step>,
-    ) -> Result<(), Ended> {
-        let (to_result, later) = sync_channel(1);
-        let size = usize::try_from(metadata.size_bytes).unwrap_or(usize::MAX);
-        let hold = self.budget.take(size + 1);
-        let keys = self.repository.keys().clone();
-        let (chunkers, forced) = (self.chunkers.clone(), self.class);
-        let raw_path = path.as_os_str().as_bytes().to_vec();
-        let task_metadata = metadata.clone();
-        let task_name = name.clone();
-        let (hints, progress) = (self.hints.clone(), self.repository.progress().clone());
-        rayon::spawn(move || {
-            let metadata = task_metadata;
-            let result = read_small(&path, &metadata).map(|(data, changed)| {
-                if let Some(hint) = hints.once(&task_name, &data, Some(metadata.size_bytes)) {
-                    progress.warn(&hint);
-                }
-                let class = forced.unwrap_or_else(|| {
-                    recognise(&task_name, &data[..data.len().min(HEAD_BYTES)], middle(&data))
-                });
-                let size_bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                let (class, layout, segments) = look_inside(&data.as_slice(), class, forced.is_some());
-                let data = if data.is_empty() { Bytes::new() } else { HeldBuffer::share(data, hold) };
-                let pieces = pieces_of_all(chunkers.of(class), &segments, &keys, &data);
-                SmallFile { pieces, class, layout, size_bytes, changed }
-            });
-            // Nobody waits any more when the run has ended early.
-            let _ = to_result.send(result);
-        });
-        steps.send(Step::Small { name, path: raw_path, metadata, older, later }).map_err(|_| Ended)
+        self.emit_large(name, &path, metadata, older, parcels)
     }
 
     fn emit_large(
@@ -265,9 +238,9 @@ impl Producer {
         path: &Path,
         metadata: Metadata,
         older: Option<Older>,
-        steps: &SyncSender<Step>,
+        parcels: &mut Parcels<'_>,
     ) -> Result<(), Ended> {
-        let send = |step| steps.send(step).map_err(|_| Ended);
+        let mut send = |step| parcels.send(step);
         let opened = OpenFile::open(path, &metadata).and_then(|file| {
             let mut head = vec![0; HEAD_BYTES];
             let read = file.read_at(0, &mut head)?;
@@ -352,19 +325,8 @@ pub(super) fn look_inside(
     }
 }
 
-fn middle(data: &[u8]) -> &[u8] {
+/// Returns the bytes from the middle of a file that its class is recognised from.
+pub(super) fn middle(data: &[u8]) -> &[u8] {
     let start = data.len() / 2;
     &data[start..data.len().min(start + SAMPLE_BYTES)]
-}
-
-/// Reads a file that was small when it was looked at; what was added since is left for the next run.
-fn read_small(path: &Path, metadata: &Metadata) -> Result<(Vec<u8>, Option<&'static str>), SourceError> {
-    let file = OpenFile::open(path, metadata)?;
-    let expected = usize::try_from(metadata.size_bytes).unwrap_or(usize::MAX);
-    // One byte more than expected tells growth without a second look.
-    let mut data = vec![0; expected.saturating_add(1)];
-    let read = file.read_at(0, &mut data)?;
-    data.truncate(read.min(expected));
-    let changed = file.changed_since(metadata, u64::try_from(read).unwrap_or(u64::MAX))?;
-    Ok((data, changed))
 }

@@ -19,6 +19,15 @@ pub(super) struct SmallFile {
     pub(super) changed: Option<&'static str>,
 }
 
+/// A small file and what came of reading it.
+#[derive(Debug)]
+pub(super) struct ReadFile {
+    pub(super) name: Vec<u8>,
+    pub(super) path: Vec<u8>,
+    pub(super) metadata: Metadata,
+    pub(super) outcome: Result<SmallFile, SourceError>,
+}
+
 /// What the parent snapshot has in the place of a file that changed.
 #[derive(Debug, Clone)]
 pub(super) struct Older {
@@ -26,7 +35,7 @@ pub(super) struct Older {
     pub(super) size_bytes: u64,
 }
 
-/// One step. Files arrive as one `Small`, or as `Begin`, any `Pieces`, `End`.
+/// One step. Files arrive as one `Small` in a `Parcel`, or as `Begin`, any `Pieces`, `End`.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A directory begins.
@@ -39,14 +48,10 @@ pub(super) enum Step {
     Unchanged { name: Vec<u8>, metadata: Metadata, content: FileContent, class: u8 },
     /// Another name of a file that came before.
     Linked { name: Vec<u8>, path: Vec<u8>, metadata: Metadata },
-    /// A small file.
-    Small {
-        name: Vec<u8>,
-        path: Vec<u8>,
-        metadata: Metadata,
-        older: Option<Older>,
-        later: Receiver<Result<SmallFile, SourceError>>,
-    },
+    /// The next small file of the parcel that this is in.
+    Small { older: Option<Older> },
+    /// Several steps, none of them a parcel or of a large file, and the small files among them.
+    Parcel { steps: Vec<Step>, files: Receiver<Vec<ReadFile>> },
     /// A large file or stream begins.
     Begin {
         name: Vec<u8>,

@@ -66,14 +66,23 @@ impl Text {
 }
 
 fn is_control(byte: u8) -> bool {
-    byte == 0x7f || byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c)
+    byte == 0x7f || (byte < 0x20) & !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c)
+}
+
+/// Returns how many of `bytes` `keep` says so of. Each part is counted in a byte, so that many are compared
+/// at a time.
+fn count_of(bytes: &[u8], keep: impl Fn(u8) -> bool) -> usize {
+    let parts = bytes.chunks(usize::from(u8::MAX));
+    parts.map(|part| usize::from(part.iter().map(|byte| u8::from(keep(*byte))).sum::<u8>())).sum()
 }
 
 /// Tells whether `bytes` are mostly printable UTF-8: text, JSON, CSV, SQL, logs.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
-    let parts = bytes.utf8_chunks();
-    let printable: usize =
-        parts.map(|part| part.valid().bytes().filter(|byte| !is_control(*byte)).count()).sum();
+    let printable = |text: &str| text.len() - count_of(text.as_bytes(), is_control);
+    let printable: usize = match std::str::from_utf8(bytes) {
+        Ok(text) => printable(text),
+        Err(_) => bytes.utf8_chunks().map(|part| printable(part.valid())).sum(),
+    };
     // A character cut at the end is at most three bytes and does not count against it.
     let count = bytes.len();
     count > 0 && (printable + 3).min(count) * 100 >= count * TEXT_MIN_PERCENT && !bytes.contains(&0)
@@ -82,11 +91,10 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
 /// Tells whether `bytes` are text with one byte a character: no control characters, words with spaces or
 /// lines.
 fn is_eight_bit_text(bytes: &[u8]) -> bool {
-    let count = |keep: &dyn Fn(u8) -> bool| bytes.iter().filter(|byte| keep(**byte)).count();
-    let ascii = count(&|byte| byte < 0x80);
-    let spaces = count(&|byte| matches!(byte, b' ' | b'\n'));
+    let ascii = count_of(bytes, |byte| byte < 0x80);
+    let spaces = count_of(bytes, |byte| matches!(byte, b' ' | b'\n'));
     bytes.len() >= EIGHT_BIT_SIZE_MIN_BYTES
-        && !bytes.iter().any(|byte| is_control(*byte))
+        && count_of(bytes, is_control) == 0
         && ascii * 100 >= bytes.len() * EIGHT_BIT_ASCII_MIN_PERCENT
         && spaces * 100 >= bytes.len() * EIGHT_BIT_SPACE_MIN_PERCENT
 }
@@ -184,6 +192,19 @@ mod tests {
         }
         let counting: Vec<u8> = (0..65_536u32).map(|n| n as u8).collect();
         assert!(!is_noise(&counting));
+    }
+
+    #[test]
+    fn counting_is_right_at_every_length_and_for_every_byte() {
+        let bytes: Vec<u8> = (0..2_000_usize).map(|at| (at * 7 + at / 256) as u8).collect();
+        for length in [0, 1, 254, 255, 256, 509, 510, 511, 2_000] {
+            let bytes = &bytes[..length];
+            let expected = bytes.iter().filter(|byte| is_control(**byte)).count();
+            assert_eq!(count_of(bytes, is_control), expected, "{length}");
+            assert_eq!(count_of(bytes, |_| true), length);
+        }
+        let mixed = [b"text ".repeat(300), b"\xff\x01".to_vec(), "größe".repeat(20).into_bytes()].concat();
+        assert!(is_text(&mixed), "a few other bytes leave it text");
     }
 
     #[test]

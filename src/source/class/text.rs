@@ -26,11 +26,18 @@ const STATEMENTS: [&[u8]; 10] = [
 pub(super) fn kind_of(head: &[u8]) -> Kind {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let preamble = &head[..head.len().min(PREAMBLE_BYTES)];
-    let has = |part: &[u8]| preamble.windows(part.len()).any(|window| window == part);
-    if has(b"-- PostgreSQL database ") {
-        Kind::PostgresSql
-    } else if has(b"-- MySQL dump ") || has(b"-- MariaDB dump ") || has(b"/*!40") || head.starts_with(b"/*M!")
-    {
+    let mut by_mysql = head.starts_with(b"/*M!");
+    // One look at each byte: of most files it is all that is seen.
+    for at in (0..preamble.len()).filter(|at| matches!(preamble[*at], b'-' | b'/')) {
+        let comment = &preamble[at..];
+        if comment.starts_with(b"-- PostgreSQL database ") {
+            return Kind::PostgresSql;
+        }
+        by_mysql |= [&b"-- MySQL dump "[..], b"-- MariaDB dump ", b"/*!40"]
+            .iter()
+            .any(|mark| comment.starts_with(mark));
+    }
+    if by_mysql {
         Kind::MysqlSql
     } else if is_sql(preamble) {
         Kind::Sql
