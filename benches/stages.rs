@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use snap::base::PooledBuffer;
-use snap::base::PooledBuffer;
 use snap::base::RepositoryId;
 use snap::base::clock::SeededEntropy;
 use snap::chunker::features::Sampler;

@@ -38,7 +38,7 @@ pub(super) fn key_of(path: &[u8], layout: Option<&Layout>, size_bytes: u64) -> O
 pub(super) fn look(repository: &Repository, key: &KinKey) -> Result<Option<Older>, Error> {
     let Some(node) = repository.index().kin(key)? else { return Ok(None) };
     Ok(match Node::decode(&mut Reader::new(&node, "kin")).map(|node| node.kind) {
-        Ok(NodeKind::File { size_bytes, content, .. }) => Some(Older { content, size_bytes }),
+        Ok(NodeKind::File { size_bytes, content, class }) => Some(Older { content, size_bytes, class }),
         // The database is a cache: what it cannot give is not there.
         _ => None,
     })

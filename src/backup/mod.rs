@@ -8,13 +8,16 @@
 mod assemble;
 mod budget;
 mod commit;
+mod cuts;
 mod kin;
 mod likeness;
 mod parcel;
 mod parent;
 mod pieces;
+mod predicted;
 mod previous;
 mod produce;
+mod reading;
 mod runs;
 mod segments;
 mod states;
@@ -30,9 +33,11 @@ use budget::Budget;
 use commit::Beginning;
 use pieces::Chunkers;
 use produce::Producer;
+use reading::ReadBuffers;
 use states::StateLog;
 use streams::{StreamReader, is_valid_stream_name, write_tree};
 
+use crate::base::limits::CHUNK_SIZE_MAX_BYTES;
 use crate::base::{Phase, SnapshotId, Time};
 use crate::format::snapshot::{CLASS_UNDECIDED, Source, SourceKind, Totals};
 use crate::repository::{self, ChunkReader, ChunkWriter, Repository, WriterStats};
@@ -224,6 +229,7 @@ fn run(
 ) -> Result<BackupOutcome, Error> {
     let chunkers = Arc::new(Chunkers::new(repository.config(), repository.keys())?);
     let budget = Budget::new(BUDGET_BYTES);
+    let buffers = ReadBuffers::new(budget.clone(), CHUNK_SIZE_MAX_BYTES);
     let writer = ChunkWriter::new(repository.clone(), options.dry_run)?;
     let job_key = beginning.job_key.clone();
     let reader = ChunkReader::new(repository);
@@ -233,7 +239,7 @@ fn run(
             let reader = StreamReader {
                 repository,
                 chunkers: &chunkers,
-                budget: &budget,
+                buffers: &buffers,
                 class: options.class,
                 owner: options.owner,
                 parent_root: beginning.parent_root(),
@@ -247,6 +253,7 @@ fn run(
                 repository: repository.clone(),
                 chunkers,
                 budget,
+                buffers,
                 class: options.class,
                 force: options.force,
                 job_key,

@@ -1,11 +1,13 @@
-//! Bytes of one file or stream to chunks with ids: read ahead, cut in order, hashed on all cores.
+//! Bytes of one file or stream to chunks with ids: read ahead, cut and hashed on all cores, in order.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use bytes::Bytes;
 
-use super::budget::{Budget, HeldBuffer};
+use super::cuts::{Cut, Rules, Window};
+use super::predicted::Predicted;
+use super::reading::{self, Fill, Filled, FilledLater, ReadBuffers, read_ahead};
 use super::segments::{Place, Segments};
 use crate::base::ChunkId;
 use crate::chunker::{Chunker, Parameters};
@@ -15,8 +17,6 @@ use crate::format::config::Config;
 use crate::repository::Error;
 use crate::source::{Class, SourceError};
 
-/// Bytes read at once from large files and streams.
-pub(super) const READ_BYTES: usize = 4 << 20;
 /// Chunk bytes that one hashing task takes.
 const TASK_BYTES: usize = 1 << 20;
 /// Bytes of the head that a class is recognised from.
@@ -30,28 +30,6 @@ pub(super) struct Piece {
     pub(super) hint: Hint,
     /// Where it lies in a tensor.
     pub(super) place: Option<Place>,
-}
-
-/// A chunk that is cut and not yet hashed.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    length: usize,
-    hint: Hint,
-    place: Option<Place>,
-}
-
-/// Returns the first chunk of `rest`, which begins at `offset` of the file; `None` when more bytes are
-/// needed.
-fn next_cut(chunker: &Chunker, segments: &Segments, offset: u64, rest: &[u8], at_end: bool) -> Option<Cut> {
-    let segment = segments.at(offset);
-    let left = segment.end.and_then(|end| usize::try_from(end - offset).ok());
-    let (rest, at_end) = match left {
-        Some(left) if left <= rest.len() => (&rest[..left], true),
-        _ => (rest, at_end),
-    };
-    let length = chunker.next_cut(rest, at_end)?;
-    let length = if at_end && length == rest.len() { length } else { segment.aligned(length) };
-    Some(Cut { length, hint: segment.hint, place: segment.place(offset) })
 }
 
 /// Pieces that are being hashed.
@@ -108,175 +86,173 @@ pub(super) fn pieces_of_all(
     keys: &KeyRing,
     data: &Bytes,
 ) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+    let window = Window { bytes: data, start: 0, at_end: true };
+    let cuts = Rules { chunker, segments }.all(window, 0, 1);
+    hash_all(keys, data, &cuts)
+}
+
+/// Cuts one long file or stream, handing out hashing tasks in order.
+pub(super) struct Cutter<'a> {
+    pub(super) rules: Rules<'a>,
+    pub(super) keys: &'a Arc<KeyRing>,
+    pub(super) buffers: &'a Arc<ReadBuffers>,
+}
+
+/// Chunks that go to the storing side together.
+#[derive(Debug, Default)]
+struct Task {
+    start: usize,
+    length: usize,
+    cuts: Vec<Cut>,
+    /// Ids of all of them, where hashing told the cuts.
+    ids: Vec<ChunkId>,
+}
+
+impl Cutter<'_> {
+    /// Reads `source` to its end, where `predicted` are the chunks of its previous version. Every task goes
+    /// to `send`, which says whether to go on; every buffer passes `seen` in order.
+    ///
+    /// Returns the bytes of the stream; fewer than were there when `send` ended it.
+    pub(super) fn run(
+        &self,
+        source: &mut (dyn Fill + Send),
+        mut predicted: Predicted<'_, '_>,
+        mut seen: impl FnMut(&[u8]) + Send,
+        mut send: impl FnMut(PiecesLater) -> bool,
+    ) -> Result<u64, SourceError> {
+        let (filled, line) = reading::line();
+        std::thread::scope(|scope| {
+            let buffers = self.buffers;
+            scope.spawn(move || {
+                read_ahead(buffers, source, &mut seen, &filled);
+            });
+            self.cut_line(line, &mut predicted, &mut send)
+        })
+    }
+
+    fn cut_line(
+        &self,
+        line: FilledLater,
+        predicted: &mut Predicted<'_, '_>,
+        send: &mut impl FnMut(PiecesLater) -> bool,
+    ) -> Result<u64, SourceError> {
+        let mut carried = Bytes::new();
+        let mut start = 0_u64;
+        for filled in line {
+            let Filled { mut buffer, at_end } = filled?;
+            // The rest of a window is shorter than a chunk, for which each buffer has room.
+            buffer.prepend(&carried);
+            let data = Bytes::from_owner(buffer);
+            let window = Window { bytes: &data, start, at_end };
+            let tasks = self.tasks(window, predicted);
+            let cut_bytes = tasks.last().map_or(0, |task| task.start + task.length);
+            carried = data.slice(cut_bytes..);
+            start += u64::try_from(cut_bytes).unwrap_or(u64::MAX);
+            for task in tasks {
+                if !send(self.later(&data, task)) {
+                    return Ok(start);
+                }
+            }
+        }
+        Ok(start)
+    }
+
+    /// Cuts a window as far as its cuts are known.
+    fn tasks(&self, window: Window<'_>, predicted: &mut Predicted<'_, '_>) -> Vec<Task> {
+        let standing = predicted.standing(&self.rules, window, self.keys);
+        let mut standing = standing.into_iter().peekable();
+        let mut tasks = Tasks::default();
+        let mut at = 0;
+        loop {
+            while standing.next_if(|chunk| chunk.at < at).is_some() {}
+            match standing.next_if(|chunk| chunk.at == at) {
+                Some(chunk) => {
+                    let segment = self.rules.segments.at(window.start + to_u64(at));
+                    let place = segment.place(window.start + to_u64(at));
+                    tasks.push(at, Cut { length: chunk.length, hint: segment.hint, place }, Some(chunk.id));
+                    at += chunk.length;
+                }
+                None if standing.peek().is_some() => {
+                    let Some(cut) = self.rules.next(window, at) else { break };
+                    tasks.push(at, cut, None);
+                    at += cut.length;
+                }
+                None => {
+                    for cut in self.rules.all(window, at, threads()) {
+                        tasks.push(at, cut, None);
+                        at += cut.length;
+                    }
+                    break;
+                }
+            }
+        }
+        tasks.done
+    }
+
+    /// Hands a task out; one whose ids are known is done at once.
+    fn later(&self, data: &Bytes, task: Task) -> PiecesLater {
+        let (to_result, result) = sync_channel(1);
+        let part = data.slice(task.start..task.start + task.length);
+        let keys = self.keys.clone();
+        // Nobody waits any more when the run has ended early.
+        if task.ids.is_empty() {
+            rayon::spawn(move || drop(to_result.send(hash_all(&keys, &part, &task.cuts))));
+        } else {
+            let mut start = 0;
+            let pieces = task.cuts.iter().zip(&task.ids).map(|(cut, id)| {
+                let data = part.slice(start..start + cut.length);
+                start += cut.length;
+                Piece { id: *id, data, hint: cut.hint, place: cut.place }
+            });
+            drop(to_result.send(pieces.collect()));
+        }
+        result
+    }
+}
+
+/// Tasks in the making.
+#[derive(Debug, Default)]
+struct Tasks {
+    done: Vec<Task>,
+}
+
+impl Tasks {
+    /// Adds the chunk that begins at `at`; `id` where it is known.
+    fn push(&mut self, at: usize, cut: Cut, id: Option<ChunkId>) {
+        let goes_on = |task: &&mut Task| task.length < TASK_BYTES && task.ids.is_empty() == id.is_none();
+        if self.done.last_mut().filter(goes_on).is_none() {
+            self.done.push(Task { start: at, ..Task::default() });
+        }
+        if let Some(task) = self.done.last_mut() {
+            task.length += cut.length;
+            task.cuts.push(cut);
+            task.ids.extend(id);
+        }
+    }
+}
+
+fn to_u64(at: usize) -> u64 {
+    u64::try_from(at).unwrap_or(u64::MAX)
+}
+
+/// Threads that cut one window: with two, the hashing of the window before leaves none idle.
+fn threads() -> usize {
+    match rayon::current_num_threads() {
+        0..=2 => 1,
+        threads => threads,
+    }
+}
+
+fn hash_all(keys: &KeyRing, data: &Bytes, cuts: &[Cut]) -> Vec<Piece> {
     let mut start = 0;
-    while let Some(cut) =
-        next_cut(chunker, segments, u64::try_from(start).unwrap_or(u64::MAX), &data[start..], true)
-    {
-        pieces.push(piece_of(keys, data, start, cut));
+    let mut pieces = Vec::with_capacity(cuts.len());
+    for cut in cuts {
+        let piece = data.slice(start..start + cut.length);
+        pieces.push(Piece { id: keys.data_id(&piece), data: piece, hint: cut.hint, place: cut.place });
         start += cut.length;
     }
     pieces
 }
 
-fn piece_of(keys: &KeyRing, data: &Bytes, start: usize, cut: Cut) -> Piece {
-    let piece = data.slice(start..start + cut.length);
-    Piece { id: keys.data_id(&piece), data: piece, hint: cut.hint, place: cut.place }
-}
-
-/// Where the bytes of one file or stream come from: fills the buffer unless the end comes first.
-pub(super) trait Fill {
-    /// Reads into `buffer` and returns how many bytes; fewer than its length only at the end.
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError>;
-}
-
-/// Cuts one long stream, handing out hashing tasks in order.
-pub(super) struct Cutter<'a> {
-    pub(super) chunker: &'a Chunker,
-    pub(super) segments: &'a Segments,
-    pub(super) keys: &'a Arc<KeyRing>,
-    pub(super) budget: &'a Arc<Budget>,
-}
-
-impl Cutter<'_> {
-    /// Reads `source` to its end; `head` are bytes already taken from it. Every task goes to `send`, which
-    /// says whether to go on; every buffer passes `seen` in order.
-    ///
-    /// Returns the bytes of the stream, head included; fewer than were there when `send` ended it.
-    pub(super) fn run(
-        &self,
-        head: Vec<u8>,
-        source: &mut dyn Fill,
-        mut seen: impl FnMut(&[u8]),
-        mut send: impl FnMut(PiecesLater) -> bool,
-    ) -> Result<u64, SourceError> {
-        let mut carried = head;
-        let mut fresh_from = 0;
-        let mut total = 0_u64;
-        loop {
-            let hold = self.budget.take(carried.len() + READ_BYTES);
-            let kept = carried.len();
-            let mut buffer = std::mem::take(&mut carried);
-            buffer.resize(kept + READ_BYTES, 0);
-            let read = source.fill(&mut buffer[kept..])?;
-            buffer.truncate(kept + read);
-            seen(&buffer[fresh_from..]);
-            total += u64::try_from(buffer.len() - fresh_from).unwrap_or(u64::MAX);
-            let at_end = read < READ_BYTES;
-            let start = total - u64::try_from(buffer.len()).unwrap_or(0);
-            let mut cuts = Vec::new();
-            let mut cut = 0;
-            while let Some(next) = next_cut(
-                self.chunker,
-                self.segments,
-                start + u64::try_from(cut).unwrap_or(0),
-                &buffer[cut..],
-                at_end,
-            ) {
-                cuts.push(next);
-                cut += next.length;
-            }
-            if !at_end {
-                // Room for what comes, so that the next buffer grows without moving.
-                carried = Vec::with_capacity(buffer.len() - cut + READ_BYTES);
-                carried.extend_from_slice(&buffer[cut..]);
-                fresh_from = carried.len();
-            }
-            if !self.send_tasks(HeldBuffer::share(buffer, hold), &cuts, &mut send) || at_end {
-                return Ok(total);
-            }
-        }
-    }
-
-    fn send_tasks(&self, buffer: Bytes, cuts: &[Cut], send: &mut impl FnMut(PiecesLater) -> bool) -> bool {
-        let mut start = 0;
-        let mut first = 0;
-        let mut held = 0;
-        for (at, cut) in cuts.iter().enumerate() {
-            held += cut.length;
-            if held < TASK_BYTES && at + 1 < cuts.len() {
-                continue;
-            }
-            let part = buffer.slice(start..start + held);
-            let later = hash_later(self.keys.clone(), part, cuts[first..=at].to_vec());
-            if !send(later) {
-                return false;
-            }
-            start += held;
-            (first, held) = (at + 1, 0);
-        }
-        true
-    }
-}
-
-fn hash_later(keys: Arc<KeyRing>, data: Bytes, cuts: Vec<Cut>) -> PiecesLater {
-    let (to_result, result) = sync_channel(1);
-    rayon::spawn(move || {
-        let mut start = 0;
-        let mut pieces = Vec::with_capacity(cuts.len());
-        for cut in cuts {
-            pieces.push(piece_of(&keys, &data, start, cut));
-            start += cut.length;
-        }
-        // Nobody waits any more when the run has ended early.
-        let _ = to_result.send(pieces);
-    });
-    result
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::RepositoryId;
-    use crate::base::clock::SeededEntropy;
-    use crate::crypto::MasterKey;
-
-    struct Slow<'a>(&'a [u8]);
-
-    impl Fill for Slow<'_> {
-        fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-            let count = buffer.len().min(self.0.len());
-            buffer[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
-    }
-
-    #[test]
-    fn cuts_and_ids_of_a_stream_are_those_of_the_whole() {
-        let master = MasterKey::from_bytes([1; 32]);
-        let keys = KeyRing::new(RepositoryId([2; 16]), &master, Arc::new(SeededEntropy::new(1)));
-        let parameters =
-            Parameters { min_bytes: 4096, average_bytes: 16_384, max_bytes: 65_536, normalization: 1 };
-        let chunker = Chunker::new(parameters, keys.gear()).unwrap();
-        let keys = Arc::new(keys);
-        let budget = Budget::new(64 << 20);
-        let segments = Segments::whole(Hint::Unknown);
-        for length in [0, 1, 70_000, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 3 * READ_BYTES + 12_345] {
-            let mut data = vec![0; length];
-            blake3::Hasher::new().update(b"stream").finalize_xof().fill(&mut data);
-            for head in [0, length.min(HEAD_BYTES)] {
-                let cutter = Cutter { chunker: &chunker, segments: &segments, keys: &keys, budget: &budget };
-                let mut found = Vec::new();
-                let mut digest = blake3::Hasher::new();
-                let total = cutter
-                    .run(
-                        data[..head].to_vec(),
-                        &mut Slow(&data[head..]),
-                        |bytes| {
-                            digest.update(bytes);
-                        },
-                        |later| {
-                            found.extend(later.recv().unwrap().into_iter().map(|piece| piece.id));
-                            true
-                        },
-                    )
-                    .unwrap();
-                let whole = pieces_of_all(&chunker, &segments, &keys, &Bytes::from(data.clone()));
-                assert_eq!(total, u64::try_from(length).unwrap());
-                assert_eq!(digest.finalize(), blake3::hash(&data));
-                assert_eq!(found, whole.into_iter().map(|piece| piece.id).collect::<Vec<_>>());
-            }
-        }
-    }
-}
+mod tests;

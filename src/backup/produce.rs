@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use super::budget::Budget;
+use super::cuts::Rules;
 use super::parcel::{Parcels, SmallReader};
 use super::parent::{ParentWalk, list_is_stored};
-use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, hint_of};
+use super::pieces::{Chunkers, Cutter, HEAD_BYTES, hint_of};
+use super::predicted::predict;
+use super::reading::{Fill, ReadBuffers};
 use super::segments::Segments;
 use super::states::stored_state;
 use super::steps::{EndOfFile, Older, Step};
@@ -36,6 +39,7 @@ pub(super) struct Producer {
     pub(super) repository: Arc<Repository>,
     pub(super) chunkers: Arc<Chunkers>,
     pub(super) budget: Arc<Budget>,
+    pub(super) buffers: Arc<ReadBuffers>,
     pub(super) class: Option<Class>,
     pub(super) force: bool,
     pub(super) job_key: Vec<u8>,
@@ -104,8 +108,8 @@ impl Producer {
                     Candidate::Maybe { content, class, .. } if confirmed => {
                         Standing::Unchanged { content, class }
                     }
-                    Candidate::Maybe { content, size_bytes, .. } => {
-                        Standing::Read(Some(Older { content, size_bytes }))
+                    Candidate::Maybe { content, size_bytes, class } => {
+                        Standing::Read(Some(Older { content, size_bytes, class }))
                     }
                     Candidate::No(older) => Standing::Read(older),
                 };
@@ -148,7 +152,7 @@ impl Producer {
             if is_unchanged && !self.force {
                 return Ok(Candidate::Maybe { content, size_bytes, class });
             }
-            older = Some(Older { content, size_bytes });
+            older = Some(Older { content, size_bytes, class });
         }
         if self.force {
             return Ok(Candidate::No(older));
@@ -261,26 +265,22 @@ impl Producer {
         let raw_path = path.as_os_str().as_bytes().to_vec();
         let inside = FileInside { file: &file, size_bytes: metadata.size_bytes };
         let (class, layout, segments) = look_inside(&inside, class, self.class.is_some());
+        let reader = ChunkReader::new(&self.repository);
+        let predicted = predict(&reader, older.as_ref(), class, &segments, |stored| {
+            look_inside(stored, class, self.class.is_some()).2
+        });
         send(Step::Begin { name, path: raw_path, metadata: metadata.clone(), older, class, layout })?;
         let keys: Arc<KeyRing> = Arc::new(self.repository.keys().clone());
-        let cutter = Cutter {
-            chunker: self.chunkers.of(class),
-            segments: &segments,
-            keys: &keys,
-            budget: &self.budget,
-        };
-        let mut source = FileSource { file: &file, offset: u64::try_from(head.len()).unwrap_or(0) };
+        let rules = Rules { chunker: self.chunkers.of(class), segments: &segments };
+        let cutter = Cutter { rules, keys: &keys, buffers: &self.buffers };
+        let mut source = FileSource { file: &file, offset: 0 };
         let stop = self.repository.stop_flag();
         let mut ended = false;
-        let outcome = cutter.run(
-            head,
-            &mut source,
-            |_| {},
-            |later| {
-                ended = stop.load(std::sync::atomic::Ordering::Relaxed) || send(Step::Pieces(later)).is_err();
-                !ended
-            },
-        );
+        let nothing = |_: &[u8]| {};
+        let outcome = cutter.run(&mut source, predicted, nothing, |later| {
+            ended = stop.load(std::sync::atomic::Ordering::Relaxed) || send(Step::Pieces(later)).is_err();
+            !ended
+        });
         if ended {
             return Err(Ended);
         }

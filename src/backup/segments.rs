@@ -20,7 +20,7 @@ pub(super) struct Place {
 }
 
 /// A stretch that is cut by itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segment {
     start: u64,
     /// Where it ends; none for the rest of the file.
@@ -38,6 +38,13 @@ impl Segment {
         self.tensor.map(|tensor| Place { tensor, offset: offset - self.start })
     }
 
+    /// Returns how many bytes behind `offset` the next whole element begins; `None` where there are none.
+    pub(super) fn distance_to_element(&self, offset: u64) -> Option<usize> {
+        let width = u64::try_from(self.width_bytes).ok()?;
+        let distance = (width - offset.checked_sub(self.start)? % width) % width;
+        self.tensor.and(usize::try_from(distance).ok())
+    }
+
     /// Returns the length of the chunk that the content would end after `length` bytes, at a whole element.
     pub(super) fn aligned(&self, length: usize) -> usize {
         match length - length % self.width_bytes {
@@ -48,7 +55,7 @@ impl Segment {
 }
 
 /// The segments of one file, in order, without gaps.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segments {
     hint: Hint,
     list: Vec<Segment>,
@@ -100,9 +107,25 @@ fn between(start: u64, end: Option<u64>) -> Segment {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::container::{ContainerKind, Element, Tensor};
+
+    /// Segments of tensors that are described by the gap before them, their length and their type.
+    pub(in crate::backup) fn layout(tensors: &[(u64, u64, u8)]) -> Segments {
+        let mut at = 0;
+        let tensors = tensors.iter().map(|(gap, length_bytes, kind)| {
+            let element = [Element::F32, Element::Bf16, Element::F64][usize::from(*kind)];
+            let offset = at + gap;
+            at = offset + length_bytes;
+            Tensor { name: b"t".to_vec(), element, shape: Vec::new(), offset, length_bytes: *length_bytes }
+        });
+        let tensors: Vec<Tensor> = tensors.collect();
+        match tensors.is_empty() {
+            true => Segments::whole(Hint::Unknown),
+            false => Segments::of(&Layout { kind: ContainerKind::Safetensors, tensors }),
+        }
+    }
 
     #[test]
     fn segments_cover_the_file_and_leave_small_tensors_to_what_is_around_them() {

@@ -33,6 +33,8 @@ pub(super) struct ReadFile {
 pub(super) struct Older {
     pub(super) content: FileContent,
     pub(super) size_bytes: u64,
+    /// Number of its class.
+    pub(super) class: u8,
 }
 
 /// One step. Files arrive as one `Small` in a `Parcel`, or as `Begin`, any `Pieces`, `End`.

@@ -7,9 +7,11 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::assemble::{Assembler, Ended, NewContent};
-use super::budget::Budget;
-use super::pieces::{Chunkers, Cutter, Fill, HEAD_BYTES, PiecesLater};
+use super::cuts::Rules;
+use super::pieces::{Chunkers, Cutter, HEAD_BYTES, PiecesLater};
+use super::predicted::predict;
 use super::produce::look_inside;
+use super::reading::{Fill, ReadBuffers};
 use super::steps::Older;
 use super::{Error, StreamInput, StreamOrigin};
 use crate::base::{ChunkId, Time};
@@ -39,13 +41,32 @@ impl ReadAt for Front<'_> {
     }
 }
 
-struct StreamSource<'a>(&'a mut dyn Stream);
+struct StreamSource<'a> {
+    stream: &'a mut dyn Stream,
+    /// What was read to recognise the class, and how much of it was given out.
+    head: Vec<u8>,
+    taken: usize,
+}
+
+impl StreamSource<'_> {
+    /// Reads the head, which stays to be read.
+    fn look(&mut self) -> Result<Vec<u8>, SourceError> {
+        let mut head = std::mem::take(&mut self.head);
+        let read = self.fill(&mut head)?;
+        head.truncate(read);
+        self.head.clone_from(&head);
+        Ok(head)
+    }
+}
 
 impl Fill for StreamSource<'_> {
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        let mut filled = 0;
+        let head = self.head.get(self.taken..).unwrap_or_default();
+        let mut filled = head.len().min(buffer.len());
+        buffer[..filled].copy_from_slice(&head[..filled]);
+        self.taken += filled;
         while filled < buffer.len() {
-            match self.0.read(&mut buffer[filled..])? {
+            match self.stream.read(&mut buffer[filled..])? {
                 0 => break,
                 read => filled += read,
             }
@@ -64,7 +85,7 @@ pub(super) struct StoredStream {
 pub(super) struct StreamReader<'a> {
     pub(super) repository: &'a Arc<repository::Repository>,
     pub(super) chunkers: &'a Chunkers,
-    pub(super) budget: &'a Arc<Budget>,
+    pub(super) buffers: &'a Arc<ReadBuffers>,
     pub(super) class: Option<Class>,
     pub(super) owner: (u32, u32),
     pub(super) parent_root: Option<ChunkId>,
@@ -133,10 +154,8 @@ impl StreamReader<'_> {
         input: &StreamInput,
         assembler: &mut Assembler<'_, '_>,
     ) -> Result<(Node, Class, u64, [u8; 32]), Error> {
-        let mut source = StreamSource(stream);
-        let mut head = vec![0; HEAD_BYTES];
-        let read = source.fill(&mut head)?;
-        head.truncate(read);
+        let mut source = StreamSource { stream, head: vec![0; HEAD_BYTES], taken: 0 };
+        let head = source.look()?;
         let class = self.class.unwrap_or_else(|| recognise(&input.name, &head, &[]));
         // A stream that ends within its head is as long as that; longer ones are not known yet.
         let known_bytes = (head.len() < HEAD_BYTES).then(|| u64::try_from(head.len()).unwrap_or(u64::MAX));
@@ -145,34 +164,28 @@ impl StreamReader<'_> {
         }
         let mut digest = blake3::Hasher::new();
         let keys = Arc::new(self.repository.keys().clone());
-        let front = Front(&head);
-        let (class, layout, segments) = look_inside(&front, class, self.class.is_some());
-        let cutter = Cutter {
-            chunker: self.chunkers.of(class),
-            segments: &segments,
-            keys: &keys,
-            budget: self.budget,
-        };
+        let (class, layout, segments) = look_inside(&Front(&head), class, self.class.is_some());
+        let rules = Rules { chunker: self.chunkers.of(class), segments: &segments };
+        let cutter = Cutter { rules, keys: &keys, buffers: self.buffers };
+        let older = self.older(&input.name);
+        let reader = ChunkReader::new(self.repository);
+        let predicted = predict(&reader, older.as_ref(), class, &segments, |stored| {
+            let mut head = vec![0; HEAD_BYTES];
+            let read = stored.read_at(0, &mut head).unwrap_or(0);
+            head.truncate(read);
+            look_inside(&Front(&head), class, self.class.is_some()).2
+        });
         let (to_storing, tasks) = sync_channel::<PiecesLater>(TASKS_WAITING_MAX);
         let ended = std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 let to_storing = to_storing;
-                cutter.run(
-                    head,
-                    &mut source,
-                    |bytes| {
-                        digest.update(bytes);
-                    },
-                    |later| to_storing.send(later).is_ok(),
-                )
+                let seen = |bytes: &[u8]| {
+                    digest.update(bytes);
+                };
+                cutter.run(&mut source, predicted, seen, |later| to_storing.send(later).is_ok())
             });
-            let mut content = assembler.begin_content(
-                class,
-                &input.name,
-                layout.as_ref(),
-                u64::MAX,
-                self.older(&input.name),
-            )?;
+            let mut content =
+                assembler.begin_content(class, &input.name, layout.as_ref(), u64::MAX, older)?;
             let mut stored = Ok(());
             for later in tasks {
                 stored = self.store_pieces(&later, &mut content, assembler);
@@ -200,7 +213,7 @@ impl StreamReader<'_> {
         let reader = ChunkReader::new(self.repository);
         let node = find_path(&reader, &self.parent_root?, name).ok()??;
         match node.kind {
-            NodeKind::File { size_bytes, content, .. } => Some(Older { content, size_bytes }),
+            NodeKind::File { size_bytes, content, class } => Some(Older { content, size_bytes, class }),
             _ => None,
         }
     }

@@ -3,8 +3,19 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::limits::{BASE_MAX_BYTES, BLOCK_BASED_RAW_MAX_BYTES};
+use crate::base::limits::{BASE_MAX_BYTES, BLOCK_BASED_RAW_MAX_BYTES, BLOCK_RAW_MAX_BYTES};
 use crate::container::QuantKind;
+
+/// As [`super::decode`]; what stood in the memory before makes no difference.
+fn decode(coded: &[u8], raw_bytes: usize, base: &[u8]) -> Result<Vec<u8>, CodecError> {
+    let decoded = super::decode(coded, raw_bytes, base);
+    if raw_bytes <= usize::try_from(BLOCK_RAW_MAX_BYTES).unwrap() {
+        let mut used = vec![0xee; raw_bytes];
+        let again = decode_into(coded, base, &mut used).map(|()| used);
+        assert_eq!(again, decoded);
+    }
+    decoded
+}
 
 const KINDS: [QuantKind; 13] = [
     QuantKind::Q4_0,

@@ -96,8 +96,9 @@ pub(in crate::codec) fn placed(codes: &[u8], count: usize) -> Option<usize> {
     ended.then_some(placed)
 }
 
-/// Writes `elements` where `codes`, which [`placed`] has counted, put them; `body` is zeros.
+/// Writes `elements` where `codes`, which [`placed`] has counted, put them, and zeros elsewhere.
 pub(in crate::codec) fn scatter(codes: &[u8], elements: &[u8], width: usize, body: &mut [u8]) {
+    body.fill(0);
     match width {
         1 => scatter_of::<1>(codes, elements, body),
         2 => scatter_of::<2>(codes, elements, body),
