@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Pieces of work that are begun ahead and not yet taken: each holds one directory open and the entries of one
-/// batch.
+/// Pieces of work that are begun ahead and not yet taken: each holds one directory open and the entries of
+/// one batch.
 pub(super) const AHEAD_MAX: usize = 64;
 /// Threads of one walk.
 pub(super) const THREADS_MAX: usize = 8;

@@ -35,9 +35,7 @@ pub(super) struct Looked {
 impl Looked {
     /// Returns what this takes in memory, about.
     fn held_bytes(&self) -> usize {
-        let attributes = self.found.as_ref().map_or(0, |(metadata, _)| {
-            metadata.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-        });
+        let attributes = self.found.as_ref().map_or(0, |(metadata, _)| metadata.attribute_bytes());
         self.path.as_os_str().len() + self.name.len() + attributes
     }
 }
