@@ -27,8 +27,11 @@ use crate::source::{
 
 /// Files up to this size are read, cut and hashed in one task.
 const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
-/// Walk events that are looked up in the index together.
-const LOOKAHEAD: usize = 256;
+/// Walk events that are looked up in the index together: a look at few ids costs nearly as much as one at
+/// thousands.
+const LOOKAHEAD: usize = 4096;
+/// Paths and attributes of such events, the last one aside.
+const LOOKAHEAD_BYTES: usize = 4 << 20;
 /// Hard-link groups that are remembered; files beyond are read once a name.
 const LINKS_MAX: usize = 200_000;
 /// Bytes from the middle of a file that its class is recognised from, besides its head.
@@ -92,7 +95,7 @@ impl Producer {
         let mut parcels = Parcels::new(self.small_reader(), self.budget.clone(), steps);
         loop {
             self.repository.check_stop()?;
-            let events: Vec<WalkEvent> = walker.by_ref().take(LOOKAHEAD).collect();
+            let events = next_events(walker);
             if events.is_empty() {
                 // Where nobody takes steps any more, there is somebody who knows why.
                 let _ = parcels.flush();
@@ -290,6 +293,20 @@ impl Producer {
         });
         send(Step::End(end))
     }
+}
+
+/// Returns what comes next in the walk, nothing at its end.
+fn next_events(walker: &mut Walker) -> Vec<WalkEvent> {
+    let mut events = Vec::new();
+    let mut held_bytes = 0;
+    while events.len() < LOOKAHEAD && held_bytes < LOOKAHEAD_BYTES {
+        let Some(event) = walker.next() else { break };
+        if let WalkEvent::Enter { path, metadata, .. } | WalkEvent::Item { path, metadata, .. } = &event {
+            held_bytes += path.as_os_str().len() + metadata.attribute_bytes();
+        }
+        events.push(event);
+    }
+    events
 }
 
 /// A file whose header is read before the file is.

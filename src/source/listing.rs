@@ -5,12 +5,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir, fstat, openat};
 use rustix::io::Errno;
 
 /// Names of one directory that are held at once, together: about ten million entries.
-const LISTING_MAX_BYTES: usize = 256 << 20;
+pub(super) const LISTING_MAX_BYTES: usize = 256 << 20;
 /// Buffer for reading a directory.
 const READ_BUFFER_SIZE_BYTES: usize = 64 << 10;
 /// A path below this length can be handed to the system, whose limit is 4096 with the ending NUL.
@@ -69,7 +70,7 @@ impl<'a> ShortPath<'a> {
 /// trees do not use them up.
 #[derive(Debug)]
 pub(super) struct Directory {
-    fd: Option<OwnedFd>,
+    fd: Option<Arc<OwnedFd>>,
     device: u64,
     inode: u64,
 }
@@ -82,22 +83,23 @@ impl Directory {
         if (stat.st_dev, stat.st_ino) != (device, inode) {
             return Err(io::Error::other("it was replaced while the tree was walked"));
         }
-        Ok(Self { fd: Some(fd), device, inode })
+        Ok(Self { fd: Some(Arc::new(fd)), device, inode })
     }
 
-    /// Gives the file descriptor back; [`Directory::fd`] takes another.
+    /// Gives the file descriptor back; [`Directory::shared`] takes another.
     pub(super) fn close(&mut self) {
         self.fd = None;
     }
 
-    /// Returns the open directory, opening it again at `path` when it was closed.
-    pub(super) fn fd(&mut self, path: &Path) -> io::Result<BorrowedFd<'_>> {
+    /// Returns the open directory, opening it again at `path` when it was closed. Whoever keeps it keeps it
+    /// open.
+    pub(super) fn shared(&mut self, path: &Path) -> io::Result<Arc<OwnedFd>> {
         if self.fd.is_none() {
             let short = ShortPath::of(path)?;
             let (from, name) = short.parts();
             self.fd = Self::open(from, name, self.device, self.inode)?.fd;
         }
-        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(|| io::Error::other("it is not open"))
+        self.fd.clone().ok_or_else(|| io::Error::other("it is not open"))
     }
 }
 
@@ -109,8 +111,8 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Reads the names in `directory`. Fails beyond [`LISTING_MAX_BYTES`].
-    pub(super) fn read(directory: BorrowedFd<'_>) -> io::Result<Self> {
+    /// Reads the names in `directory`; `None` when they take `max_bytes` or more.
+    pub(super) fn read(directory: BorrowedFd<'_>, max_bytes: usize) -> io::Result<Option<Self>> {
         let mut buffer = Vec::with_capacity(READ_BUFFER_SIZE_BYTES);
         let mut entries = RawDir::new(directory, buffer.spare_capacity_mut());
         let mut listing = Self::default();
@@ -120,26 +122,31 @@ impl Listing {
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+            if listing.names.len() >= max_bytes {
+                return Ok(None);
+            }
         }
         let Self { names, starts } = &mut listing;
         starts.sort_unstable_by(|a, b| name_at(names, *a).cmp(name_at(names, *b)));
         // A directory that changes while it is read may give a name twice.
         starts.dedup_by(|a, b| name_at(names, *a) == name_at(names, *b));
-        Ok(listing)
+        Ok(Some(listing))
     }
 
     fn push(&mut self, name: &[u8]) -> io::Result<()> {
         if matches!(name, b"." | b"..") {
             return Ok(());
         }
-        if self.names.len() + name.len() >= LISTING_MAX_BYTES {
-            return Err(io::Error::other(format!("its names take more than {LISTING_MAX_BYTES} bytes")));
-        }
         let start = u32::try_from(self.names.len()).map_err(io::Error::other)?;
         self.starts.push(start);
         self.names.extend_from_slice(name);
         self.names.push(0);
         Ok(())
+    }
+
+    /// Returns how many names there are.
+    pub(super) fn count(&self) -> usize {
+        self.starts.len()
     }
 
     /// Returns name number `index`.

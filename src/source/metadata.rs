@@ -84,6 +84,11 @@ impl Metadata {
         self.kind == EntryKind::Directory
     }
 
+    /// Returns the length of its extended attributes, names and values.
+    pub fn attribute_bytes(&self) -> usize {
+        self.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
     /// Tells whether the file system holds fewer bytes for a file than it is long: it has holes or is
     /// compressed.
     pub fn is_sparse(&self) -> bool {

@@ -1,25 +1,34 @@
 //! The walk: a whole tree as a sequence of events, bounded in memory by the depth and the listings on the
 //! way.
+//!
+//! Threads of their own ([`ahead`]) look at the next entries of a directory and list the next directories in
+//! it ([`listed`]); their number changes how long it takes, never what is found or its order.
+
+mod ahead;
+mod listed;
+mod sight;
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::CWD;
 
 use super::error::SourceError;
 use super::filter::Filter;
-use super::listing::{Directory, Listing};
-use super::metadata::{EntryKind, Look, Metadata, Place, inspect};
-use super::owners::Owners;
+use super::metadata::{EntryKind, Metadata};
 use super::roots::clean_paths;
 use super::tag::TagFile;
 use crate::base::limits::{NAME_MAX_BYTES, TREE_DEPTH_MAX};
+use ahead::Ahead;
+use listed::{Below, Listed};
+use sight::{Contents, Looked, Sight};
 
 /// Directories of the walk that stay open; those further up are opened again on the way back.
 const OPEN_DIRECTORY_COUNT_MAX: usize = 64;
@@ -89,13 +98,12 @@ type Found = (Metadata, Option<SourceError>);
 /// items, never followed, save in the directories above a named path. Entries are looked up in the open
 /// directory that listed them, so that a directory exchanged for a symlink meanwhile leads nowhere else.
 ///
-/// Memory: the names of the directories on the way down, each at most 256 MiB of them.
+/// Memory: the names of the directories on the way down, each at most 256 MiB of them, and what is looked at
+/// ahead: at most 64 pieces of half a MiB.
 #[derive(Debug)]
 pub struct Walker {
-    options: WalkOptions,
-    tags: Vec<TagFile>,
-    owners: Owners,
-    attributes: bool,
+    sight: Arc<Sight>,
+    ahead: Ahead,
     stack: Vec<Frame>,
     queue: VecDeque<WalkEvent>,
     failed_roots: usize,
@@ -103,7 +111,7 @@ pub struct Walker {
 
 #[derive(Debug)]
 struct Frame {
-    path: PathBuf,
+    path: Arc<Path>,
     children: Children,
 }
 
@@ -112,33 +120,33 @@ enum Children {
     /// The next names of these of the named paths.
     Planned { range: Range<usize> },
     /// What the directory holds.
-    Listed { directory: Directory, listing: Listing, next: usize, root_device: u64 },
+    Listed(Box<Listed>),
 }
 
 impl Walker {
     /// Returns a walk that has not begun.
     pub fn new(options: WalkOptions) -> Self {
-        Self::with_attributes(options, true)
+        Self::with(options, true, rayon::current_num_threads())
     }
 
-    fn with_attributes(mut options: WalkOptions, attributes: bool) -> Self {
+    fn with(mut options: WalkOptions, attributes: bool, thread_count: usize) -> Self {
         options.paths = clean_paths(Path::new("/"), &options.paths);
-        let mut tags = options.exclude_if_present.clone();
-        if options.exclude_caches {
-            tags.push(TagFile::cache());
+        let children = Children::Planned { range: 0..options.paths.len() };
+        let first = Frame { path: Path::new("/").into(), children };
+        Self {
+            sight: Arc::new(Sight::new(options, attributes)),
+            ahead: Ahead::new(thread_count),
+            stack: vec![first],
+            queue: VecDeque::new(),
+            failed_roots: 0,
         }
-        let owners = if attributes { Owners::of_this_host() } else { Owners::default() };
-        let first =
-            Frame { path: PathBuf::from("/"), children: Children::Planned { range: 0..options.paths.len() } };
-        let (stack, queue) = (vec![first], VecDeque::new());
-        Self { options, tags, owners, attributes, stack, queue, failed_roots: 0 }
     }
 
     /// Walks once without reading extended attributes and returns how much there is, for a progress bar. The
     /// tree may change until the real walk. `None` when `stop` was set meanwhile.
     pub fn totals_hint(options: WalkOptions, stop: &AtomicBool) -> Option<Totals> {
         let mut totals = Totals::default();
-        for event in Self::with_attributes(options, false) {
+        for event in Self::with(options, false, rayon::current_num_threads()) {
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
@@ -154,7 +162,7 @@ impl Walker {
 
     /// Returns the named paths as they are walked: cleaned and sorted.
     pub fn paths(&self) -> &[PathBuf] {
-        &self.options.paths
+        &self.sight.options.paths
     }
 
     /// Returns how many of [`Walker::paths`] could not be found or looked at so far.
@@ -166,7 +174,7 @@ impl Walker {
     fn visit_planned(&mut self, range: Range<usize>) {
         let depth = self.stack.len() - 1;
         let name_of = |path: &Path| path.iter().nth(depth + 1).map(|name| name.as_bytes().to_vec());
-        let paths = &self.options.paths;
+        let paths = &self.sight.options.paths;
         let Some(name) = name_of(&paths[range.start]) else {
             // Only "/" has no name at all; cleaning has left it alone.
             self.stack.clear();
@@ -182,8 +190,11 @@ impl Walker {
             path = frame.path.join(OsStr::from_bytes(&name));
         }
         if is_named {
-            match self.look(&path, &name) {
-                Ok(found) => self.emit(name, path, found, None),
+            match self.sight.look(None, &path, false) {
+                Ok(found) => {
+                    let is_excluded = self.sight.is_excluded(&path, &found.0);
+                    self.emit(Looked { name, path, found: Ok(found), is_excluded }, None, None);
+                }
                 Err(error) => {
                     self.failed_roots += 1;
                     self.queue.push_back(WalkEvent::Failed(error));
@@ -196,11 +207,11 @@ impl Walker {
 
     /// The root is walked as a directory that was listed, without an event of its own.
     fn visit_root(&mut self) {
-        let path = PathBuf::from("/");
-        match self.look(&path, b"") {
+        let path = Path::new("/");
+        match self.sight.look(None, path, false) {
             Ok((metadata, _)) => {
-                let children = self.list(&path, b"", &metadata, metadata.device);
-                self.stack.push(Frame { path, children });
+                let children = self.list(path, b"", &metadata, metadata.device, None);
+                self.stack.push(Frame { path: path.into(), children });
             }
             Err(error) => {
                 self.failed_roots += 1;
@@ -210,20 +221,21 @@ impl Walker {
     }
 
     fn visit_ancestor(&mut self, name: Vec<u8>, path: PathBuf, below: Range<usize>) {
-        let place = Place { within: None, path: &path };
-        let look = Look { follow: true, attributes: self.attributes };
-        let found = inspect(place, look, &self.owners).and_then(|found| match found.0.is_directory() {
+        let found = self.sight.look(None, &path, true).and_then(|found| match found.0.is_directory() {
             true => self.check_bounds(&name, &path, true).map(|()| found),
             false => Err(SourceError::new(&path, "enter", io::Error::from(io::ErrorKind::NotADirectory))),
         });
         match found {
             Ok((metadata, problem)) => {
                 self.queue.extend(problem.map(WalkEvent::Failed));
-                self.queue.push_back(WalkEvent::Enter { name, path: path.clone(), metadata });
-                self.stack.push(Frame { path, children: Children::Planned { range: below } });
+                self.stack.push(Frame {
+                    path: path.as_path().into(),
+                    children: Children::Planned { range: below },
+                });
+                self.queue.push_back(WalkEvent::Enter { name, path, metadata });
             }
             Err(error) => {
-                for root in &self.options.paths[below] {
+                for root in &self.sight.options.paths[below] {
                     let cause = io::Error::new(error.error.kind(), error.error.to_string());
                     self.queue.push_back(WalkEvent::Failed(SourceError::new(root, error.action, cause)));
                     self.failed_roots += 1;
@@ -232,44 +244,32 @@ impl Walker {
         }
     }
 
-    /// Handles the entry `name` of the listed directory on top.
-    fn visit_listed(&mut self, name: Vec<u8>, root_device: u64) {
-        let Some(frame) = self.stack.last() else { return };
-        let path = frame.path.join(OsStr::from_bytes(&name));
-        match self.look(&path, &name) {
-            Ok(found) => self.emit(name, path, found, Some(root_device)),
-            // What is left out whatever it is needs no report, and mounts may hide even from the superuser.
-            Err(_) if self.options.filter.excludes(&path, true) => {}
-            Err(error) => self.queue.push_back(WalkEvent::Failed(error)),
+    /// Handles the next entry of the listed directory on top; `false` when there is none.
+    fn visit_listed(&mut self) -> bool {
+        let Some(Frame { path, children: Children::Listed(listed) }) = self.stack.last_mut() else {
+            return false;
+        };
+        let Some((entry, below)) = listed.next(path, &self.sight, &mut self.ahead) else { return false };
+        let root_device = listed.root_device;
+        match &entry.found {
+            Ok(_) => self.emit(entry, Some(root_device), below),
+            Err(_) if entry.is_excluded => {}
+            Err(_) => self.queue.extend(entry.found.err().map(WalkEvent::Failed)),
         }
-    }
-
-    fn look(&mut self, path: &Path, name: &[u8]) -> Result<Found, SourceError> {
-        let fd = top_fd(&mut self.stack).map_err(|error| SourceError::new(path, "reach", error))?;
-        let look = Look { follow: false, attributes: self.attributes };
-        inspect(Place { within: fd.map(|fd| (fd, name)), path }, look, &self.owners)
-    }
-
-    fn is_excluded(&self, path: &Path, metadata: &Metadata) -> bool {
-        let is_too_large = metadata.kind == EntryKind::File
-            && self.options.exclude_larger_than_bytes.is_some_and(|limit| metadata.size_bytes > limit);
-        is_too_large || self.options.filter.excludes(path, metadata.is_directory())
+        true
     }
 
     /// Turns an entry into events. `root_device` is `None` for a named path, which decides it for what is
-    /// below.
-    fn emit(&mut self, name: Vec<u8>, path: PathBuf, found: Found, root_device: Option<u64>) {
-        let (metadata, problem) = found;
-        if self.is_excluded(&path, &metadata) {
-            return;
-        }
+    /// below; `below` is what the directory holds, where that was found ahead.
+    fn emit(&mut self, entry: Looked, root_device: Option<u64>, below: Option<Below>) {
+        let Looked { name, path, found: Ok((metadata, problem)), is_excluded: false } = entry else { return };
         let is_directory = metadata.is_directory();
         if let Err(error) = self.check_bounds(&name, &path, is_directory) {
             self.queue.push_back(WalkEvent::Failed(error));
             return;
         }
         let root_device = root_device.unwrap_or(metadata.device);
-        let is_foreign = self.options.one_file_system && metadata.device != root_device;
+        let is_foreign = self.sight.options.one_file_system && metadata.device != root_device;
         if is_foreign && !is_directory {
             return;
         }
@@ -280,14 +280,14 @@ impl Walker {
         }
         let children = match is_foreign {
             true => Children::Planned { range: 0..0 },
-            false => self.list(&path, &name, &metadata, root_device),
+            false => self.list(&path, &name, &metadata, root_device, below),
         };
-        self.queue.push_back(WalkEvent::Enter { name, path: path.clone(), metadata });
-        self.stack.push(Frame { path, children });
+        self.stack.push(Frame { path: path.as_path().into(), children });
+        self.queue.push_back(WalkEvent::Enter { name, path, metadata });
         if let Some(far) = self.stack.len().checked_sub(OPEN_DIRECTORY_COUNT_MAX + 1)
-            && let Children::Listed { directory, .. } = &mut self.stack[far].children
+            && let Children::Listed(listed) = &mut self.stack[far].children
         {
-            directory.close();
+            listed.close();
         }
     }
 
@@ -302,10 +302,22 @@ impl Walker {
         Ok(())
     }
 
-    /// Lists the directory `name`; when that fails, reports it and returns none.
-    fn list(&mut self, path: &Path, name: &[u8], metadata: &Metadata, root_device: u64) -> Children {
-        match self.open_and_list(path, name, metadata) {
-            Ok((directory, listing)) => Children::Listed { directory, listing, next: 0, root_device },
+    /// Lists the directory `name`, unless that was done ahead; when that fails, reports it and returns none.
+    fn list(
+        &mut self,
+        path: &Path,
+        name: &[u8],
+        metadata: &Metadata,
+        root_device: u64,
+        below: Option<Below>,
+    ) -> Children {
+        let contents = match below {
+            Some(Ok(Some(contents))) => Ok(contents),
+            Some(Err(error)) => Err(error),
+            Some(Ok(None)) | None => self.list_now(path, name, metadata),
+        };
+        match contents {
+            Ok(contents) => Children::Listed(Box::new(Listed::new(contents, root_device))),
             Err(error) => {
                 self.queue.push_back(WalkEvent::Failed(SourceError::new(path, "list", error)));
                 Children::Planned { range: 0..0 }
@@ -313,33 +325,16 @@ impl Walker {
         }
     }
 
-    fn open_and_list(
-        &mut self,
-        path: &Path,
-        name: &[u8],
-        metadata: &Metadata,
-    ) -> io::Result<(Directory, Listing)> {
-        let (from, name) = match top_fd(&mut self.stack)? {
-            Some(fd) => (fd, OsStr::from_bytes(name)),
-            None => (CWD, path.as_os_str()),
+    fn list_now(&mut self, path: &Path, name: &[u8], metadata: &Metadata) -> io::Result<Contents> {
+        let above = match self.stack.last_mut() {
+            Some(Frame { path, children: Children::Listed(listed) }) => Some(listed.directory(path)?),
+            _ => None,
         };
-        let mut directory = Directory::open(from, name, metadata.device, metadata.inode)?;
-        let fd = directory.fd(path)?;
-        let mut listing = Listing::read(fd)?;
-        let is_tag = |tag: &&TagFile| listing.contains(tag.name()) && tag.counts_in(fd);
-        let kept: Vec<&[u8]> = self.tags.iter().filter(is_tag).map(TagFile::name).collect();
-        if !kept.is_empty() {
-            listing.retain(|name| kept.contains(&name));
-        }
-        Ok((directory, listing))
-    }
-}
-
-/// Returns the directory on top when it was listed, so that its entries are looked up in it.
-fn top_fd(stack: &mut [Frame]) -> io::Result<Option<BorrowedFd<'_>>> {
-    match stack.last_mut() {
-        Some(Frame { path, children: Children::Listed { directory, .. } }) => directory.fd(path).map(Some),
-        _ => Ok(None),
+        let (directory, listing) = match &above {
+            Some(above) => self.sight.list(above.as_fd(), OsStr::from_bytes(name), path, metadata)?,
+            None => self.sight.list(CWD, path.as_os_str(), path, metadata)?,
+        };
+        Ok(Contents { directory, listing, looked: Vec::new() })
     }
 }
 
@@ -351,21 +346,19 @@ impl Iterator for Walker {
             if let Some(event) = self.queue.pop_front() {
                 return Some(event);
             }
-            match &mut self.stack.last_mut()?.children {
+            let has_more = match &self.stack.last()?.children {
                 Children::Planned { range } if range.start < range.end => {
                     let range = range.clone();
                     self.visit_planned(range);
+                    true
                 }
-                Children::Listed { listing, next, root_device, .. } if listing.get(*next).is_some() => {
-                    let (name, root_device) = (listing.get(*next).unwrap_or_default().to_vec(), *root_device);
-                    *next += 1;
-                    self.visit_listed(name, root_device);
-                }
-                Children::Planned { .. } | Children::Listed { .. } => {
-                    self.stack.pop();
-                    if !self.stack.is_empty() {
-                        return Some(WalkEvent::Leave);
-                    }
+                Children::Planned { .. } => false,
+                Children::Listed(_) => self.visit_listed(),
+            };
+            if !has_more {
+                self.stack.pop();
+                if !self.stack.is_empty() {
+                    return Some(WalkEvent::Leave);
                 }
             }
         }

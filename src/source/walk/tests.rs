@@ -1,3 +1,5 @@
+mod random;
+
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -146,22 +148,26 @@ fn a_file_as_an_ancestor_fails_each_path_below_it() {
 #[test]
 fn an_entry_that_vanishes_after_the_listing_is_named() {
     let temp = temp();
-    for name in ["d/a", "d/b", "d/c/x", "e"] {
-        write(temp.path().join(name), "");
+    // More than are looked at together.
+    for n in 0..2 * sight::BATCH {
+        write(temp.path().join(format!("d/{n:03}")), "");
     }
-    let mut walker = Walker::new(options(temp.path()));
+    write(temp.path().join("d/x/f"), "");
+    write(temp.path().join("e"), "");
+    let mut walker = Walker::with(options(temp.path()), true, 0);
     let mut events = Vec::new();
     for event in walker.by_ref() {
-        let is_a = matches!(&event, WalkEvent::Item { name, .. } if name == b"a");
+        let is_first = matches!(&event, WalkEvent::Item { name, .. } if name == b"000");
         events.push(event);
-        if is_a {
-            fs::remove_file(temp.path().join("d/b")).unwrap();
-            fs::remove_dir_all(temp.path().join("d/c")).unwrap();
+        if is_first {
+            fs::remove_file(temp.path().join("d/127")).unwrap();
+            fs::remove_dir_all(temp.path().join("d/x")).unwrap();
         }
     }
     let what = "read the metadata of";
-    let expected = ["+d", "a", &format!("!b {what}"), &format!("!c {what}"), "-", "e"];
-    assert_eq!(trace(events.into_iter(), temp.path()), expected);
+    let expected = ["126", &format!("!127 {what}"), &format!("!x {what}"), "-", "e"];
+    let lines = trace(events.into_iter(), temp.path());
+    assert_eq!(lines[lines.len() - expected.len()..], expected);
     assert_eq!(walker.failed_root_count(), 0);
 }
 
@@ -190,10 +196,12 @@ fn a_directory_that_cannot_be_listed_is_kept_empty() {
     // Another inode under the same name stands for any failure: the superuser may list everything.
     let mut walker = Walker::new(options(temp.path()));
     let Some(WalkEvent::Enter { .. }) = walker.next() else { panic!("no ancestor") };
-    let found = walker.look(&temp.path().join("d"), b"d").unwrap();
+    let path = temp.path().join("d");
+    let found = walker.sight.look(None, &path, false).unwrap();
     let changed = Metadata { inode: found.0.inode + 1, ..found.0.clone() };
     walker.queue.clear();
-    walker.emit(b"d".to_vec(), temp.path().join("d"), (changed, None), None);
+    let name = b"d".to_vec();
+    walker.emit(Looked { name, path, found: Ok((changed, None)), is_excluded: false }, None, None);
     let events: Vec<_> = walker.queue.drain(..).collect();
     assert!(matches!(&events[0], WalkEvent::Failed(error) if error.action == "list"), "{events:?}");
     assert!(matches!(&events[1], WalkEvent::Enter { .. }));
