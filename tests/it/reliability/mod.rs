@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 mod damage;
 mod fault;
+mod init;
 mod meanwhile;
 mod model;
 mod world;
