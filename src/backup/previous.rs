@@ -18,7 +18,9 @@ const BATCH: usize = 1 << 10;
 /// One chunk of the previous version.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
+    /// Its depth counts once it `is_located`.
     chunk: BaseChunk,
+    is_located: bool,
     leaf: Option<BaseChunk>,
 }
 
@@ -26,6 +28,8 @@ struct Entry {
 pub(super) struct Previous<'a, 'r> {
     index: &'r IndexDatabase,
     list: Option<ListReader<'a, 'r>>,
+    /// The leaf that the last chunk of the window lies in.
+    last_leaf: Option<BaseChunk>,
     window: VecDeque<Entry>,
     /// Number of the first chunk in the window.
     first: u64,
@@ -42,6 +46,7 @@ impl<'a, 'r> Previous<'a, 'r> {
         Self {
             index: reader.repository().index(),
             list,
+            last_leaf: None,
             window: VecDeque::new(),
             first: 0,
             numbers: HashMap::new(),
@@ -96,25 +101,53 @@ impl<'a, 'r> Previous<'a, 'r> {
         max_bytes: u64,
     ) -> Result<Vec<BaseChunk>, Error> {
         self.read_ahead()?;
-        let mut chunks = Vec::new();
         let mut held_bytes = 0;
-        let mut number = from.max(self.first);
+        let start = from.max(self.first);
+        let mut number = start;
         while end.is_none_or(|end| number < end) {
             let Some(entry) = self.entry(number) else { break };
             held_bytes += u64::from(entry.chunk.length_bytes);
-            if held_bytes > max_bytes && !chunks.is_empty() {
+            if held_bytes > max_bytes && number > start {
                 break;
             }
-            chunks.push(entry.chunk);
             number += 1;
         }
+        self.located(start, number)
+    }
+
+    /// Returns the chunks from number `from` up to `end`, all in the window, with their depths.
+    fn located(&mut self, from: u64, end: u64) -> Result<Vec<BaseChunk>, Error> {
+        let places = |number: u64| usize::try_from(number - self.first).unwrap_or(usize::MAX);
+        let range = places(from)..places(end);
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let open = self.window.range(range.clone()).filter(|entry| !entry.is_located);
+        let ids: Vec<ChunkId> = open.map(|entry| entry.chunk.id).collect();
+        let mut depths = self.depths(&ids)?.into_iter();
+        let mut chunks = Vec::with_capacity(range.len());
+        for entry in self.window.range_mut(range) {
+            if !entry.is_located {
+                entry.chunk.depth = depths.next().unwrap_or(0);
+                entry.is_located = true;
+            }
+            chunks.push(entry.chunk);
+        }
         Ok(chunks)
+    }
+
+    fn depths(&self, ids: &[ChunkId]) -> Result<Vec<u8>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let depth = |location: Option<ChunkLocation>| location.map_or(0, |at| at.block.depth);
+        Ok(self.index.locate(ids)?.into_iter().map(depth).collect())
     }
 
     fn read_ahead(&mut self) -> Result<(), Error> {
         let end = self.first + u64::try_from(self.window.len()).unwrap_or(u64::MAX);
         let ahead = end.saturating_sub(self.place);
-        if ahead >= u64::try_from(AHEAD_MAX - BATCH).unwrap_or(u64::MAX) {
+        if self.list.is_none() || ahead >= u64::try_from(AHEAD_MAX - BATCH).unwrap_or(u64::MAX) {
             return Ok(());
         }
         let mut read: Vec<(ChunkRef, Option<BaseChunk>)> = Vec::with_capacity(BATCH);
@@ -127,14 +160,17 @@ impl<'a, 'r> Previous<'a, 'r> {
                 Err(error) => return Err(error),
             }
         }
-        let mut ids: Vec<ChunkId> = read.iter().map(|(chunk, _)| chunk.id).collect();
-        ids.extend(read.iter().filter_map(|(_, leaf)| leaf.map(|leaf| leaf.id)));
-        let depth = |location: Option<ChunkLocation>| location.map_or(0, |at| at.block.depth);
-        let mut depths = self.index.locate(&ids)?.into_iter().map(depth);
-        let own: Vec<u8> = depths.by_ref().take(read.len()).collect();
-        for ((chunk, leaf), depth) in read.into_iter().zip(own) {
-            let leaf = leaf.map(|leaf| BaseChunk { depth: depths.next().unwrap_or(0), ..leaf });
-            self.push(BaseChunk { id: chunk.id, length_bytes: chunk.length_bytes, depth }, leaf);
+        for (chunk, leaf) in read {
+            let leaf = match (leaf, self.last_leaf) {
+                (Some(leaf), Some(last)) if leaf.id == last.id => Some(last),
+                (Some(leaf), _) => {
+                    let depth = self.depths(&[leaf.id])?.first().copied().unwrap_or(0);
+                    Some(BaseChunk { depth, ..leaf })
+                }
+                (None, _) => None,
+            };
+            self.last_leaf = leaf;
+            self.push(BaseChunk { id: chunk.id, length_bytes: chunk.length_bytes, depth: 0 }, leaf);
         }
         Ok(())
     }
@@ -142,6 +178,6 @@ impl<'a, 'r> Previous<'a, 'r> {
     fn push(&mut self, chunk: BaseChunk, leaf: Option<BaseChunk>) {
         let number = self.first + u64::try_from(self.window.len()).unwrap_or(u64::MAX);
         self.numbers.insert(BaseName::of(&chunk.id), number);
-        self.window.push_back(Entry { chunk, leaf });
+        self.window.push_back(Entry { chunk, is_located: false, leaf });
     }
 }

@@ -130,9 +130,14 @@ impl IndexDatabase {
     /// Runs `work` on one unchanging state of the database.
     pub(super) fn read<T>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, IndexError>,
+        work: impl FnOnce(&Connection) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
-        self.run(TransactionBehavior::Deferred, work)
+        self.run(|connection| {
+            let reading = Reading::begin(connection)?;
+            let value = work(connection)?;
+            reading.end()?;
+            Ok(value)
+        })
     }
 
     /// Runs `work` and makes all it did last, or nothing when it fails.
@@ -140,7 +145,12 @@ impl IndexDatabase {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
-        self.run(TransactionBehavior::Immediate, work)
+        self.run(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })
     }
 
     /// The same for work after which a chunk may be less available than before.
@@ -155,18 +165,9 @@ impl IndexDatabase {
     }
 
     /// A thread that panicked left no transaction open, so a poisoned lock is as good as another.
-    fn run<T>(
-        &self,
-        behavior: TransactionBehavior,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, IndexError>,
-    ) -> Result<T, IndexError> {
+    fn run<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, IndexError>) -> Result<T, IndexError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = (|| {
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        })();
+        let result = work(&mut connection);
         if let Err(error) = &result
             && IndexError::is_damage(error)
         {
@@ -174,6 +175,34 @@ impl IndexDatabase {
             let _ = fs::write(folder::marker_path(&self.path), b"");
         }
         result
+    }
+}
+
+/// A transaction that reads: begun and ended by statements that stay prepared, since most are short.
+struct Reading<'c> {
+    connection: &'c Connection,
+    is_open: bool,
+}
+
+impl<'c> Reading<'c> {
+    fn begin(connection: &'c Connection) -> Result<Self, IndexError> {
+        connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
+        Ok(Self { connection, is_open: true })
+    }
+
+    fn end(mut self) -> Result<(), IndexError> {
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.is_open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            // Nothing was written, and whoever comes next fails where the transaction is still open.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! indexed, and whoever put the pack may never get to its index object. So an intent is remembered for all,
 //! and visible to the handle that added it.
 
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::database::IndexDatabase;
 use super::error::IndexError;
@@ -104,7 +104,7 @@ impl IndexDatabase {
     }
 }
 
-fn load_intent(transaction: &Transaction<'_>, id: &PackId) -> Result<Option<PackRecord>, IndexError> {
+fn load_intent(transaction: &Connection, id: &PackId) -> Result<Option<PackRecord>, IndexError> {
     let mut statement = transaction.prepare_cached(
         "SELECT pack, size, directory, content FROM packs JOIN intents USING (pack) WHERE id = ?1",
     )?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::database::{IndexDatabase, signed};
 use super::error::IndexError;
@@ -36,7 +36,7 @@ pub struct RunRecord {
     pub summary_json: String,
 }
 
-fn job_number(transaction: &Transaction<'_>, job: &[u8]) -> Result<Option<i64>, IndexError> {
+fn job_number(transaction: &Connection, job: &[u8]) -> Result<Option<i64>, IndexError> {
     let mut statement = transaction.prepare_cached("SELECT number FROM jobs WHERE job = ?1")?;
     Ok(statement.query_row([job], |row| row.get(0)).optional()?)
 }

@@ -53,7 +53,7 @@ pub(super) struct Sound {
 impl Sound {
     /// Forgets everything when another process has changed the database since.
     pub(super) fn follow(&mut self, connection: &Connection) -> Result<(), IndexError> {
-        let version = connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.version != version {
             self.forget();
             self.version = version;
