@@ -33,8 +33,8 @@ use crate::pack::{PackWriter, SealedBlock, seal_block, seal_block_with_base};
 const TREE_PACK_BYTES: usize = 16 << 20;
 /// Features that wait for the local index.
 const FEATURES_WAITING_MAX: usize = 1 << 18;
-/// Buffers of packs that are kept for the next ones: of each content one that fills, and two on their way.
-const PACKS_HELD_MAX: usize = 4;
+/// Buffers of packs that are kept for the next ones: one that fills, and two on their way.
+const PACK_BUFFERS_MAX_BYTES: usize = 3 * (64 << 20) + (64 << 20);
 /// Blocks that wait for sealing or packing, each up to a MiB plain and about as much sealed.
 const BLOCKS_WAITING_MAX: usize = 24;
 
@@ -409,7 +409,7 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
     let target = usize::try_from(context.repository.config.pack_target_bytes).unwrap_or(usize::MAX);
     let mut uploader = Uploader::start(context);
     let mut packs: [Option<PackWriter>; 2] = [None, None];
-    let buffers = BufferPool::new(PACKS_HELD_MAX);
+    let buffers = BufferPool::new(PACK_BUFFERS_MAX_BYTES);
     let close = |pack: PackWriter, uploader: &mut Uploader| match pack.finish(keys) {
         Ok(pack) => uploader.put(pack),
         Err(error) => context.shared.fail(Error::Pack(error)),
