@@ -216,6 +216,19 @@ def from_tensors(write, name, kind=None, states=("fp32-00300", "fp32-00400")):
     return make
 
 
+def trained_weights(kind):
+    """Published weights, quantized."""
+    def make(folder, settings):
+        import density_tensors as tensors
+
+        if not settings.weights:
+            raise FileNotFoundError("a safetensors file of trained weights (--weights)")
+        found = tensors.read_safetensors(settings.weights)
+        floats = {name: tensor for name, tensor in found.items() if tensor[0] != "I64"}
+        tensors.write_gguf(new(folder, 0, "model.gguf"), floats, kind)
+    return make
+
+
 def other_container(folder, settings):
     """A checkpoint, then the same weights again in PyTorch's container."""
     import density_tensors as tensors
@@ -277,6 +290,9 @@ ROWS = {
     "gguf-q6_k": ("GGUF Q6_K, every 100 steps", from_tensors("write_gguf", "model.gguf", "Q6_K")),
     "gguf-q5_k": ("GGUF Q5_K, every 100 steps", from_tensors("write_gguf", "model.gguf", "Q5_K")),
     "gguf-q4_k": ("GGUF Q4_K, every 100 steps", from_tensors("write_gguf", "model.gguf", "Q4_K")),
+    "trained-q8_0": ("GGUF Q8_0 of published weights", trained_weights("Q8_0")),
+    "trained-q6_k": ("GGUF Q6_K of published weights", trained_weights("Q6_K")),
+    "trained-f16": ("GGUF F16 of published weights", trained_weights("F16")),
     "npz": ("numpy npz, fp32, every 100 steps", from_tensors("write_npz", "model.npz")),
     "faiss-flat": ("FAISS flat", faiss_index(False)),
     "faiss-ivf": ("FAISS IVF", faiss_index(True)),

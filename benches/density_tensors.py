@@ -12,7 +12,7 @@ def read_safetensors(path):
         header = json.loads(file.read(size))
         data = file.read()
     header.pop("__metadata__", None)
-    kinds = {"BF16": "<u2", "F16": "<f2", "F32": "<f4"}
+    kinds = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "I64": "<i8"}
     found = OrderedDict()
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]

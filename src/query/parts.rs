@@ -127,7 +127,10 @@ pub(super) fn compare(
         PartsChoice::Never => return Ok(None),
         _ if is(Class::Tensors) => (tensors_of(reader, old)?, tensors_of(reader, new)?),
         PartsChoice::Auto if !is_cheap => return Ok(None),
-        _ if is(Class::Dump) => (Some(scan(reader, old, allowance)?), Some(scan(reader, new, allowance)?)),
+        // Compressed dumps are opaque, and still name their tables. Of anything else only the head is read.
+        _ if is(Class::Dump) || is(Class::Opaque) => {
+            (Some(scan(reader, old, allowance)?), Some(scan(reader, new, allowance)?))
+        }
         _ => return Ok(None),
     };
     let (Some(old_parts), Some(new_parts)) = (old_parts, new_parts) else { return Ok(None) };

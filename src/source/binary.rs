@@ -134,6 +134,12 @@ pub(super) fn is_noise(bytes: &[u8]) -> bool {
             .all(|width| (0..*width).all(|start| plane(start, *width) >= NOISE_MIN_BITS))
 }
 
+/// Tells whether `bytes` are filled as compressors fill them, whose codes are a little short of noise:
+/// nothing worth its work is left to gain. Too few bytes never are.
+pub(super) fn is_dense(bytes: &[u8]) -> bool {
+    bytes.len() >= NOISE_SIZE_MIN_BYTES && entropy_bits(bytes.iter()) >= NOISE_MIN_BITS
+}
+
 /// Returns the order-0 entropy in bits per byte, with what a sample of this size is short of it by chance
 /// added back (Miller and Madow), so that random bytes give about 8 whatever their number.
 fn entropy_bits<'a>(bytes: impl Iterator<Item = &'a u8>) -> f64 {

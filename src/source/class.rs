@@ -5,7 +5,7 @@ mod headers;
 mod kind;
 mod text;
 
-use super::binary::{Text, is_noise, text_of};
+use super::binary::{Text, is_dense, is_noise, text_of};
 pub(crate) use headers::{is_tar, octal, postgres_header, sqlite_page_bytes};
 pub use kind::Kind;
 
@@ -57,6 +57,8 @@ impl Class {
 const SAFETENSORS_HEADER_MAX_BYTES: u64 = 100_000_000;
 /// Most dimensions of a vector that a FAISS index is believed to hold.
 const FAISS_DIMENSION_MAX: u32 = 1 << 20;
+/// Bytes at the end of a head that stand in for a sample where there is none.
+const TAIL_SIZE_BYTES: usize = 8_192;
 /// Fewest bytes of a sample that count.
 const SAMPLE_SIZE_MIN_BYTES: usize = 1_024;
 
@@ -96,8 +98,23 @@ const FAISS_MAGICS: [&[u8; 4]; 38] = [
 
 /// Returns the class of a file or stream called `name` (raw bytes, with or without a path) that begins with
 /// `head`, up to 64 KiB of it, and holds `sample`, a few KiB from its middle or nothing.
+///
+/// A dump that was compressed before it came here is opaque: fine cuts and trials would find nothing in it.
 pub fn recognise(name: &[u8], head: &[u8], sample: &[u8]) -> Class {
+    if is_compressed_archive(head, sample) {
+        return Class::Opaque;
+    }
     recognise_kind(name, head, sample).class()
+}
+
+/// Tells whether this is what `pg_dump -Fc` wrote compressed: its header says so, and the bytes bear it out.
+/// The bytes have the last word, since lz4 leaves much to gain, and since a long table of contents before the
+/// data is text.
+fn is_compressed_archive(head: &[u8], sample: &[u8]) -> bool {
+    let is_said = postgres_header(head).is_some_and(|header| header.is_custom && header.is_compressed);
+    let tail = &head[head.len().saturating_sub(TAIL_SIZE_BYTES)..];
+    let body = if sample.len() >= SAMPLE_SIZE_MIN_BYTES { sample } else { tail };
+    is_said && is_dense(body)
 }
 
 /// Returns the kind of a file or stream, from the same as [`recognise`].

@@ -96,8 +96,35 @@ fn dumps_are_recognised_by_their_first_bytes() {
         assert_eq!(recognise_kind(b"x", head, b""), kind, "{head:?}");
         assert_eq!(recognise(b"x", head, b""), Class::Dump, "{head:?}");
     }
-    let compressed = [CUSTOM.to_vec(), random(60_000, 1)].concat();
-    assert_eq!(recognise(b"x", &compressed, &random(8_192, 2)), Class::Dump);
+}
+
+#[test]
+fn a_compressed_archive_is_opaque_where_its_bytes_bear_it_out() {
+    let text = b"COPY public.orders (id, note) FROM stdin;\n".repeat(1_500);
+    let deflated = {
+        let lines: Vec<u8> = random(200_000, 1).iter().flat_map(|b| format!("{b}\t").into_bytes()).collect();
+        zstd::bulk::compress(&lines, 3).unwrap()
+    };
+    let plain = b"PGDMP\x01\x10\x00\x04\x08\x01\x00";
+    let toc = b"PGDMP\x01\x10\x00\x04\x08\x03\x01";
+    let head = |header: &[u8], body: &[u8]| [header, &body[..60_000]].concat();
+    let middle = &deflated[70_000..78_192];
+    for (head, sample, class) in [
+        // A file, and a stream, of which no middle is known.
+        (head(CUSTOM, &deflated), middle, Class::Opaque),
+        (head(CUSTOM, &deflated), b"", Class::Opaque),
+        // A table of contents longer than the head.
+        (head(CUSTOM, &text), middle, Class::Opaque),
+        (head(CUSTOM, &text), b"", Class::Dump),
+        // A header that lies, and others.
+        (head(CUSTOM, &deflated), &text[..8_192], Class::Dump),
+        (head(plain, &deflated), middle, Class::Dump),
+        (head(toc, &deflated), middle, Class::Dump),
+    ] {
+        assert_eq!(recognise(b"shop.dump", &head, sample), class, "{:?}", &head[..12]);
+    }
+    // What it is remains known: parts and advice are about the dump.
+    assert_eq!(recognise_kind(b"x", &head(CUSTOM, &deflated), middle), Kind::PostgresCustom);
 }
 
 #[test]
