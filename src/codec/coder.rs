@@ -36,6 +36,9 @@ const WINDOW_LOG_MIN: u32 = 10;
 /// The hash table of level 3, as a power of two, for short inputs.
 const HASH_LOG_MIN: u32 = 15;
 
+/// What zstd takes for a dictionary with tables of its own, which a prefix never is.
+const DICTIONARY_MAGIC: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
+
 /// The level that finds runs, where Huffman coding cannot go below a bit for each byte.
 const RUNS_LEVEL: i32 = 1;
 /// Bits per byte above which zstd leaves literals as they are.
@@ -177,11 +180,16 @@ fn decompress(coded: &[u8], prefix: Option<&[u8]>, room: &mut [u8]) -> Result<()
         .map_err(|_| CodecError::invalid("zstd frame"))?;
     let part_bytes = room.len();
     let written = match prefix {
-        Some(base) => {
+        Some(base) if base.starts_with(&DICTIONARY_MAGIC) => {
             let mut context = DCtx::create();
             context.ref_prefix(base).map_err(CodecError::zstd)?;
             context.decompress(room, coded).map_err(CodecError::zstd)?
         }
+        // Anything else is content as it stands, as a prefix is, and borrowed for this call alone.
+        Some(base) => DECOMPRESSOR.with_borrow_mut(|context| {
+            context.reset(ResetDirective::SessionAndParameters).map_err(CodecError::zstd)?;
+            context.decompress_using_dict(room, coded, base).map_err(CodecError::zstd)
+        })?,
         None => DECOMPRESSOR.with_borrow_mut(|context| {
             context.reset(ResetDirective::SessionAndParameters).map_err(CodecError::zstd)?;
             context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(CodecError::zstd)?;
