@@ -191,15 +191,17 @@ fn decompress(coded: &[u8], prefix: Option<&[u8]>, room: &mut [u8]) -> Result<()
         .map_err(|_| CodecError::invalid("zstd frame"))?;
     let part_bytes = room.len();
     let written = match prefix {
-        Some(base) if is_only_content(base) => DECOMPRESSOR.with_borrow_mut(|context| {
-            context.reset(ResetDirective::SessionAndParameters).map_err(CodecError::zstd)?;
-            context.decompress_using_dict(room, coded, base).map_err(CodecError::zstd)
-        })?,
-        Some(base) => {
+        // zstd would read tables out of it; a prefix is content whatever it begins with.
+        Some(base) if !is_only_content(base) => {
             let mut context = DCtx::create();
             context.ref_prefix(base).map_err(CodecError::zstd)?;
             context.decompress(room, coded).map_err(CodecError::zstd)?
         }
+        // Anything else is content as it stands, as a prefix is, and borrowed for this call alone.
+        Some(base) => DECOMPRESSOR.with_borrow_mut(|context| {
+            context.reset(ResetDirective::SessionAndParameters).map_err(CodecError::zstd)?;
+            context.decompress_using_dict(room, coded, base).map_err(CodecError::zstd)
+        })?,
         None => DECOMPRESSOR.with_borrow_mut(|context| {
             context.reset(ResetDirective::SessionAndParameters).map_err(CodecError::zstd)?;
             context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(CodecError::zstd)?;

@@ -149,6 +149,30 @@ fn a_prefix_is_found_across_the_longest_base_and_the_longest_block() {
     assert_ne!(decode(&coded, raw.len(), &noise("near", base.len())), Ok(raw));
 }
 
+#[test]
+fn a_prefix_of_any_length_and_beginning_is_content_and_nothing_else() {
+    let coding = Coding::Whole(PartCoder::Zstd { level: PREFIX_LEVEL });
+    // What zstd would take for a dictionary with tables, whole and cut; and bases below its least length.
+    let beginnings: [&[u8]; 4] =
+        [b"", &[0x37, 0xa4, 0x30, 0xec], &[0x37, 0xa4, 0x30, 0xec, 1, 2, 3, 4], b"7"];
+    for beginning in beginnings {
+        for length in [0, 1, 3, 7, 8, 9, 5_000] {
+            let base = [beginning, &noise("prefix", length)].concat();
+            if base.is_empty() {
+                continue;
+            }
+            let raw = [&noise("before", 100), base.as_slice(), &noise("behind", 100)].concat();
+            let coded = encode(&raw, coding, base_of(BaseUse::Prefix, &base, 0)).unwrap();
+            assert_eq!(decode(&coded, raw.len(), &base).unwrap(), raw, "{beginning:?} {length}");
+            // The context is used again: nothing of this base may be left in it.
+            let alone = encode(&raw, coding, Base::NONE).unwrap();
+            assert_eq!(decode(&alone, raw.len(), &[]).unwrap(), raw);
+            let other = noise("other", base.len());
+            assert!(decode(&coded, raw.len(), &other).map_or(true, |found| length < 5_000 || found != raw));
+        }
+    }
+}
+
 /// Blocks of each transform whose parts have every coder.
 fn small_blocks() -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut rare = b"abcd".repeat(300);

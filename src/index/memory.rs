@@ -14,6 +14,9 @@ pub const CACHED_OBJECT_MAX_BYTES: usize = 4 << 20;
 /// How many runs are remembered.
 pub const RUN_COUNT_MAX: u64 = 1_000;
 
+/// Where the table `counters` has when reading every pack began.
+const READING_SINCE: &str = "reading_since";
+
 /// One file of an unfinished run: path, fingerprint (what would show a change), content (what the run stored
 /// of it). The database does not look into any of them.
 pub type FileState = (Vec<u8>, Vec<u8>, Vec<u8>);
@@ -138,6 +141,29 @@ impl IndexDatabase {
             let rows =
                 statement.query_map([], |row| Ok((PackId(row.get(0)?), time_at(row, 1)?, row.get(3)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Returns since when, in seconds of this host's clock, a run reads every pack that has not ended yet.
+    pub fn reading_since(&self) -> Result<Option<i64>, IndexError> {
+        self.read(|transaction| {
+            let mut statement = transaction.prepare_cached("SELECT value FROM counters WHERE name = ?1")?;
+            Ok(statement.query_row([READING_SINCE], |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// Remembers since when a run reads every pack; `None` when it has ended.
+    pub fn set_reading_since(&self, seconds: Option<i64>) -> Result<(), IndexError> {
+        self.write(|transaction| {
+            match seconds {
+                Some(seconds) => transaction
+                    .prepare_cached("INSERT OR REPLACE INTO counters VALUES (?1, ?2)")?
+                    .execute(params![READING_SINCE, seconds])?,
+                None => transaction
+                    .prepare_cached("DELETE FROM counters WHERE name = ?1")?
+                    .execute([READING_SINCE])?,
+            };
+            Ok(())
         })
     }
 

@@ -271,7 +271,7 @@ impl<'a> Fetch<'a> {
 
     fn decode_based(&self, reader: &ChunkReader<'_>, block: &WantedBlock) -> Result<(), RestoreError> {
         let mut open: Vec<&Want> = block.wants.iter().collect();
-        let damage = match reader.block_plain(&block.location) {
+        let damage = match reader.block_untested(&block.location, None) {
             Ok(plain) => self.give(&plain, &block.location, &mut open)?,
             Err(error) if error.is_damage() => Some(error),
             Err(error) => return Err(error.into()),

@@ -20,7 +20,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = CHECK_EXAMPLES)]
 pub struct CheckArgs {
-    /// Read and verify every byte
+    /// Read and verify every byte, going on where an interrupted run stopped
     #[arg(long, conflicts_with = "read_data_subset")]
     pub read_data: bool,
     /// Read and verify a part: n/m, a share (5%) or a size (10GiB)

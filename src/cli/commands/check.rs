@@ -94,7 +94,9 @@ fn summarise(context: &Context, report: &CheckReport) -> Result<(), CliError> {
         format_size(report.pack_bytes),
     ))?;
     out.note(&match report.packs_read {
-        0 => "structure only; to read every byte: snap check --read-data".to_owned(),
+        0 if report.packs_read_before == 0 => {
+            "structure only; to read every byte: snap check --read-data".to_owned()
+        }
         packs => format!(
             "read {} of {}, {} blocks, {} chunks",
             human::count(packs, "pack"),
@@ -103,6 +105,13 @@ fn summarise(context: &Context, report: &CheckReport) -> Result<(), CliError> {
             report.chunks_read
         ),
     })?;
+    if report.packs_read_before > 0 {
+        let packs = human::count(report.packs_read_before, "pack");
+        let size = format_size(report.read_before_bytes);
+        out.note(&format!(
+            "went on with a run that was interrupted: {packs} of {size} were found good by it"
+        ))?;
+    }
     if report.unreferenced_packs > 0 {
         let packs = human::count(report.unreferenced_packs, "pack");
         let size = format_size(report.unreferenced_bytes);
@@ -144,6 +153,8 @@ fn totals(report: &CheckReport) -> Value {
         "pack_bytes": report.pack_bytes,
         "packs_read": report.packs_read,
         "read_bytes": report.read_bytes,
+        "packs_read_before": report.packs_read_before,
+        "read_before_bytes": report.read_before_bytes,
         "blocks_read": report.blocks_read,
         "chunks_read": report.chunks_read,
         "unreferenced_packs": report.unreferenced_packs,

@@ -66,6 +66,17 @@ fn what_was_verified_is_remembered_as_long_as_the_pack() {
 }
 
 #[test]
+fn that_every_pack_is_being_read_is_remembered_until_it_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(open(folder.path()).reading_since().unwrap(), None);
+    open(folder.path()).set_reading_since(Some(-7)).unwrap();
+    open(folder.path()).set_reading_since(Some(9)).unwrap();
+    assert_eq!(open(folder.path()).reading_since().unwrap(), Some(9));
+    open(folder.path()).set_reading_since(None).unwrap();
+    assert_eq!(open(folder.path()).reading_since().unwrap(), None);
+}
+
+#[test]
 fn the_last_runs_are_kept_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let database = open(folder.path());

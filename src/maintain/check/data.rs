@@ -13,14 +13,16 @@ use crate::base::limits::PACK_SIZE_MAX_BYTES;
 use crate::base::{PackId, Phase};
 use crate::crypto::KeyRing;
 use crate::format::pack::{Content, Directory, DirectoryBlock, DirectoryChunk};
-use crate::index::{BlockInfo, PackInfo};
+use crate::index::{BlockInfo, BlockLocation, PackInfo};
 use crate::pack::{PackError, chunk_id, open_block_with, parse_pack, read_directory, verify_chunks};
 use crate::repository::{ChunkCache, ChunkReader, Error, Repository, describe};
 
 /// Packs that are fetched or verified at once.
 const PACKS_IN_FLIGHT_MAX: usize = 4;
 /// Bytes of packs held at once; one pack always fits.
-const IN_FLIGHT_MAX_BYTES: u64 = 192 << 20;
+const IN_FLIGHT_MAX_BYTES: u64 = 128 << 20;
+/// Blocks whose chains of bases are looked up at once.
+const LOOKED_UP_COUNT: usize = 1 << 10;
 /// Blocks of one pack named in its finding.
 const BLOCKS_NAMED_MAX: usize = 4;
 
@@ -64,12 +66,16 @@ struct Outcome {
 }
 
 /// Reads `packs` whole, several at a time on all cores, and notes what is damaged.
+///
+/// Older packs come first: what a block leans on was then decoded not long before it.
 pub(super) fn read_packs(
     repository: &Repository,
-    packs: &[PackInfo],
+    mut packs: Vec<PackInfo>,
     known: &mut KnownPacks,
     report: &mut CheckReport,
 ) -> Result<(), Error> {
+    packs.sort_by_key(|pack| pack.first_ordinal);
+    let packs = packs.as_slice();
     if packs.is_empty() {
         return Ok(());
     }
@@ -80,7 +86,8 @@ pub(super) fn read_packs(
     }
     let readers = Readers {
         repository,
-        reader: ChunkReader::with_cache(repository, Arc::new(ChunkCache::for_bases())),
+        blocks: ChunkReader::with_cache(repository, Arc::new(ChunkCache::for_bases())),
+        chunks: ChunkReader::new(repository),
         packs,
         copied: &known.copied,
         next: AtomicUsize::new(0),
@@ -122,7 +129,10 @@ pub(super) fn read_packs(
 #[derive(Debug)]
 struct Readers<'a> {
     repository: &'a Repository,
-    reader: ChunkReader<'a>,
+    /// Reads bases that their blocks prove.
+    blocks: ChunkReader<'a>,
+    /// Reads bases of blocks that do not fit theirs, chunk by chunk.
+    chunks: ChunkReader<'a>,
     packs: &'a [PackInfo],
     copied: &'a std::collections::BTreeSet<PackId>,
     next: AtomicUsize,
@@ -194,16 +204,20 @@ impl Readers<'_> {
                 self.judge_directory(pack, &mut outcome)?;
             }
         }
-        let verdicts: Result<Vec<_>, Error> = blocks
-            .par_iter()
-            .zip(&directory.blocks)
-            .map(|(block, entry)| {
+        let mut verdicts: Vec<BlockVerdict> = Vec::with_capacity(blocks.len());
+        let windows = blocks.chunks(LOOKED_UP_COUNT).zip(directory.blocks.chunks(LOOKED_UP_COUNT));
+        for (blocks, entries) in windows {
+            let locations: Vec<&BlockLocation> = blocks.iter().map(|block| &block.location).collect();
+            self.blocks.look_ahead(&locations)?;
+            let verify = |(block, entry): (&BlockInfo, &DirectoryBlock)| {
                 self.repository.check_stop()?;
                 self.verify_block(block, entry, bytes)
-            })
-            .collect();
+            };
+            let found: Result<Vec<_>, Error> = blocks.par_iter().zip(entries).map(verify).collect();
+            verdicts.extend(found?);
+        }
         let mut damaged_blocks = 0;
-        for (block, (reason, damaged)) in blocks.iter().zip(verdicts?) {
+        for (block, (reason, damaged)) in blocks.iter().zip(verdicts) {
             outcome.blocks += 1;
             outcome.chunks += u64::try_from(block.ids.len()).unwrap_or(u64::MAX);
             outcome.damaged.extend(damaged);
@@ -245,16 +259,20 @@ impl Readers<'_> {
         &self,
         block: &BlockInfo,
         entry: &DirectoryBlock,
-        pack: &[u8],
+        pack: &Bytes,
     ) -> Result<BlockVerdict, Error> {
         let location = &block.location;
         let whole = (location.first_ordinal, u64::try_from(block.ids.len()).unwrap_or(u64::MAX));
         let start = usize::try_from(location.offset).unwrap_or(usize::MAX);
         let end = start.saturating_add(usize::try_from(location.stored_bytes).unwrap_or(usize::MAX));
-        let Some(stored) = pack.get(start..end) else {
+        if end > pack.len() || start > end {
             return Ok((Some("lies beyond the end".to_owned()), vec![whole]));
-        };
-        let bases = match self.reader.bases_of(location, 0) {
+        }
+        let stored = pack.slice(start..end);
+        if !location.bases.is_empty() && self.is_right(location, entry, &stored)? {
+            return Ok((None, Vec::new()));
+        }
+        let bases = match self.chunks.bases_of(location, 0) {
             Ok(bases) => bases,
             Err(error) if error.is_damage() => {
                 return Ok((Some(format!("its base cannot be read: {error}")), vec![whole]));
@@ -269,7 +287,7 @@ impl Readers<'_> {
                 Ok(()) => None,
                 Err(error) => Some((Some(describe(&error)), mismatches(keys, location.content, block, raw))),
             };
-            match open_block_with(keys, stored, raw_bytes, base, judge) {
+            match open_block_with(keys, &stored, raw_bytes, base, judge) {
                 Ok(None) => return Ok((None, Vec::new())),
                 Ok(Some(verdict)) => outcome = verdict,
                 Err(error @ PackError::Backend(_)) => return Err(Error::of_pack("pack", error)),
@@ -277,6 +295,20 @@ impl Readers<'_> {
             }
         }
         Ok((outcome.0.or_else(|| Some("no base fits".to_owned())), outcome.1))
+    }
+
+    /// Tells whether a block with bases decodes to its chunks with them as they stand: they are right then.
+    fn is_right(
+        &self,
+        location: &BlockLocation,
+        entry: &DirectoryBlock,
+        stored: &Bytes,
+    ) -> Result<bool, Error> {
+        match self.blocks.block_untested(location, Some(stored)) {
+            Ok(raw) => Ok(verify_chunks(self.repository.keys(), location.content, entry, &raw).is_ok()),
+            Err(error) if error.is_damage() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

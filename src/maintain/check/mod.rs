@@ -47,7 +47,8 @@ pub struct CheckOptions {
 /// Checks the repository. Damage is reported, never repaired; a store that does not answer is an error.
 ///
 /// Brings the local index up to date itself, so a repository opened without that can be checked too. What was
-/// read whole, and whether it was good, is remembered in the local index.
+/// read whole, and whether it was good, is remembered in the local index: reading all goes on where a run
+/// that was interrupted stopped.
 pub fn check(repository: &Repository, options: &CheckOptions) -> Result<CheckReport, Error> {
     let mut attempt = 1;
     loop {
@@ -74,8 +75,11 @@ fn check_once(repository: &Repository, options: &CheckOptions) -> Result<(CheckR
     sync(repository, &mut report)?;
     let named = packs::read_indexes(repository, &mut report)?;
     let mut known = packs::check_packs(repository, &named, &mut report)?;
-    let chosen = subset::choose(repository, &known, options.read_data)?;
-    data::read_packs(repository, &chosen, &mut known, &mut report)?;
+    let chosen = subset::choose(repository, &known, options.read_data, &mut report)?;
+    data::read_packs(repository, chosen, &mut known, &mut report)?;
+    if options.read_data == ReadData::All {
+        repository.index().set_reading_since(None)?;
+    }
     let options = MarkOptions { damaged: Some(&known.damaged), refuse_losses: false, check_links: true };
     let marked = mark(repository, &snapshots, &options)?;
     report.walked = marked.stats;

@@ -65,7 +65,11 @@ pub struct CheckReport {
     pub packs_read: u64,
     /// Bytes of packs read whole.
     pub read_bytes: u64,
-    /// Blocks opened and decoded in them.
+    /// Packs not read again, since an interrupted run that this one goes on with found them good.
+    pub packs_read_before: u64,
+    /// Stored size of those packs.
+    pub read_before_bytes: u64,
+    /// Blocks opened and decoded in the packs read.
     pub blocks_read: u64,
     /// Chunks re-hashed in them.
     pub chunks_read: u64,

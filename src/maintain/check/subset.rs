@@ -1,16 +1,22 @@
 //! Which packs are read whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ReadData;
 use super::packs::KnownPacks;
+use super::report::CheckReport;
 use crate::base::parse::Subset;
 use crate::base::{PackId, Time};
 use crate::index::PackInfo;
 use crate::repository::{Error, Repository};
 
-/// Returns the packs to read, in the order to read them.
+/// For how long a run that was interrupted is gone on with: what was read longer ago is read again.
+const GO_ON_MAX_SECONDS: i64 = 7 * 24 * 60 * 60;
+
+/// Returns the packs to read.
 ///
+/// All of them are those that an interrupted run that was to read all has not read and found good since it
+/// began.
 /// A part n/m is told by the pack's id alone, so that the m parts together are everything wherever they are
 /// read. A share or a size takes what was never read or not found good first, then what was read longest ago;
 /// at least one pack.
@@ -18,10 +24,11 @@ pub(super) fn choose(
     repository: &Repository,
     known: &KnownPacks,
     read_data: ReadData,
+    report: &mut CheckReport,
 ) -> Result<Vec<PackInfo>, Error> {
     let subset = match read_data {
         ReadData::None => return Ok(Vec::new()),
-        ReadData::All => return Ok(known.readable.clone()),
+        ReadData::All => return go_on(repository, known, report),
         ReadData::Subset(subset) => subset,
     };
     let total_bytes = known.readable.iter().map(|pack| u64::from(pack.size_bytes)).sum();
@@ -45,6 +52,26 @@ pub(super) fn choose(
         goes_on
     };
     Ok(packs.into_iter().take_while(is_within).collect())
+}
+
+fn go_on(
+    repository: &Repository,
+    known: &KnownPacks,
+    report: &mut CheckReport,
+) -> Result<Vec<PackInfo>, Error> {
+    let (index, now) = (repository.index(), repository.clock().now().seconds);
+    let is_recent = |since: &i64| (0..=GO_ON_MAX_SECONDS).contains(&now.saturating_sub(*since));
+    let Some(since) = index.reading_since()?.filter(is_recent) else {
+        index.set_reading_since(Some(now))?;
+        return Ok(known.readable.clone());
+    };
+    let is_read = |(_, at, ok): &(PackId, Time, bool)| *ok && (since..=now).contains(&at.seconds);
+    let read: BTreeSet<PackId> = index.verified()?.into_iter().filter(is_read).map(|(id, _, _)| id).collect();
+    let (before, rest): (Vec<PackInfo>, Vec<PackInfo>) =
+        known.readable.iter().cloned().partition(|pack| read.contains(&pack.id));
+    report.packs_read_before += u64::try_from(before.len()).unwrap_or(u64::MAX);
+    report.read_before_bytes += before.iter().map(|pack| u64::from(pack.size_bytes)).sum::<u64>();
+    Ok(rest)
 }
 
 /// Tells whether a pack belongs to part `index` of `of`.

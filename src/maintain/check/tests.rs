@@ -236,6 +236,71 @@ fn a_size_reads_what_was_not_read_longest_until_all_was_read() {
 }
 
 #[test]
+fn reading_all_goes_on_where_it_was_interrupted_and_begins_anew_once_it_has_ended() {
+    let sample = sample();
+    let packs = sample.backend.list(ObjectKind::Pack).unwrap();
+    let count = packs.len() as u64;
+    let read_whole = |report: &CheckReport| (report.packs_read, report.packs_read_before);
+    let index = sample.repository.index();
+    // A subset is none of its business.
+    let part = CheckOptions { read_data: ReadData::Subset(Subset::Part { index: 1, of: 2 }) };
+    check(&sample.repository, &part).unwrap();
+    assert_eq!(read_whole(&check(&sample.repository, &ALL).unwrap()), (count, 0));
+    let now = sample.repository.clock().now();
+    // What an interrupted run leaves: when it began, and what it has read.
+    let size_bytes: u64 = packs.iter().map(|info| info.size_bytes).sum();
+    let first = PackId(packs[0].key.id_bytes().unwrap());
+    let second = PackId(packs[1].key.id_bytes().unwrap());
+    let before = crate::base::Time::from_seconds(now.seconds - 11);
+    for info in &packs {
+        let id = PackId(info.key.id_bytes().unwrap());
+        index.record_verified(&id, before, true).unwrap();
+    }
+    index.set_reading_since(Some(now.seconds - 10)).unwrap();
+    index.record_verified(&first, now, true).unwrap();
+    index.record_verified(&second, now, false).unwrap();
+    let report = check(&sample.repository, &ALL).unwrap();
+    assert_eq!(read_whole(&report), (count - 1, 1));
+    assert_eq!(report.read_bytes + report.read_before_bytes, size_bytes);
+    assert_eq!(read_whole(&check(&sample.repository, &ALL).unwrap()), (count, 0));
+    // Too long ago to rely on, or a clock that was set back.
+    for since in [now.seconds - 8 * 24 * 60 * 60, now.seconds + 1_000_000] {
+        index.set_reading_since(Some(since)).unwrap();
+        assert_eq!(read_whole(&check(&sample.repository, &ALL).unwrap()), (count, 0));
+    }
+}
+
+#[test]
+fn an_interrupted_reading_of_all_leaves_out_what_it_read_and_no_damage() {
+    let sample = sample();
+    let packs = sample.backend.list(ObjectKind::Pack).unwrap();
+    let key = ObjectKey::pack(&PackId(packs[0].key.id_bytes().unwrap()));
+    let stored = sample.backend.get(&key, u64::MAX).unwrap();
+    // Within a block: its directory is whole, so that those who open the repository anew know the pack.
+    sample.backend.overwrite(&key, flip(&stored, 40));
+    let mut interrupted = 0;
+    for call in 0..40 {
+        let plan = FaultPlan::one(1, call, &[Verb::Get], FaultEffect::FailBefore);
+        let faulty: Arc<dyn Backend> = Arc::new(FaultyBackend::new(Arc::new(sample.backend.clone()), plan));
+        let secret = crate::repository::OpenSecret::KeyFile(secret());
+        let opened = Repository::open_without_sync(environment(faulty, 9), &secret);
+        let Ok(repository) = opened else { continue };
+        let first = check(&repository, &ALL);
+        if first.is_ok() || repository.index().reading_since().unwrap().is_none() {
+            continue;
+        }
+        interrupted += 1;
+        let good = repository.index().verified().unwrap().iter().filter(|(_, _, ok)| *ok).count() as u64;
+        let report = check(&repository, &ALL).unwrap();
+        assert_eq!(report.packs_read_before, good, "call {call}");
+        assert_eq!(report.packs_read + good, packs.len() as u64, "call {call}");
+        assert!(!errors_of(&report, &key.to_string()).is_empty(), "call {call}");
+        assert_eq!(repository.index().reading_since().unwrap(), None);
+    }
+    assert!(interrupted > 0);
+}
+
+#[test]
 fn a_store_that_does_not_answer_is_an_error_and_not_a_finding() {
     let sample = sample();
     let mut failures = 0;

@@ -1,6 +1,6 @@
 //! Decoded blocks and whole packs that readers keep, within bounds.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -20,7 +20,7 @@ const PACKS_MAX_BYTES: usize = 48 << 20;
 const BASES_MAX_COUNT: usize = 1 << 17;
 
 /// The chunks of one short name, each with its best copy.
-pub(super) type BaseCopies = Arc<BTreeMap<ChunkId, ChunkLocation>>;
+pub(super) type BaseCopies = Arc<[(ChunkId, ChunkLocation)]>;
 
 /// A block by its pack and offset.
 pub(super) type BlockKey = (PackId, u32);
