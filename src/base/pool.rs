@@ -5,11 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Keeps buffers that nobody uses for whoever comes next, up to a number of them.
+/// Keeps buffers that nobody uses for whoever comes next, up to a number of bytes.
 #[derive(Debug)]
 pub struct BufferPool {
-    free: Mutex<Vec<Vec<u8>>>,
-    kept_max: usize,
+    free: Mutex<Free>,
+    kept_max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Free {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
 }
 
 /// An empty buffer at first, which goes back to its pool when it is dropped.
@@ -20,24 +26,34 @@ pub struct PooledBuffer {
 }
 
 impl BufferPool {
-    /// Returns a pool that keeps at most `kept_max` unused buffers.
-    pub fn new(kept_max: usize) -> Arc<Self> {
-        Arc::new(Self { free: Mutex::default(), kept_max })
+    /// Returns a pool that keeps at most `kept_max_bytes` of unused buffers.
+    pub fn new(kept_max_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { free: Mutex::default(), kept_max_bytes })
     }
 
     /// Returns an empty buffer with room for at least `capacity_bytes`.
     pub fn take(self: &Arc<Self>, capacity_bytes: usize) -> PooledBuffer {
-        let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut data = kept.unwrap_or_default();
+        let mut data = self.kept(capacity_bytes).unwrap_or_default();
         data.reserve(capacity_bytes);
         PooledBuffer { data, pool: Some(self.clone()) }
     }
 
+    /// Returns the buffer that came back last among those that are large enough, or else the last one.
+    fn kept(&self, capacity_bytes: usize) -> Option<Vec<u8>> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = free.buffers.iter().rposition(|buffer| buffer.capacity() >= capacity_bytes);
+        let at = fits.or(free.buffers.len().checked_sub(1))?;
+        let buffer = free.buffers.swap_remove(at);
+        free.bytes -= buffer.capacity();
+        Some(buffer)
+    }
+
     fn give_back(&self, mut data: Vec<u8>) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < self.kept_max {
+        if free.bytes + data.capacity() <= self.kept_max_bytes {
             data.clear();
-            free.push(data);
+            free.bytes += data.capacity();
+            free.buffers.push(data);
         }
     }
 }
@@ -90,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_empty_with_its_last_user_and_few_are_kept() {
-        let pool = BufferPool::new(1);
+        let pool = BufferPool::new(150);
         let mut first = pool.take(100);
         first.extend_from_slice(b"abc");
         let place = first.as_ptr();
@@ -99,11 +115,12 @@ mod tests {
         drop(shared);
         assert_ne!(pool.take(10).as_ptr(), place);
         assert_eq!(&slice[..], b"b");
-        pool.free.lock().unwrap().clear();
         drop(slice);
-        let again = pool.take(10);
+        let again = pool.take(60);
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
-        drop((pool.take(1), again));
-        assert_eq!(pool.free.lock().unwrap().len(), 1);
+        drop((pool.take(100), again));
+        let free = pool.free.lock().unwrap();
+        assert!(free.bytes <= 150);
+        assert_eq!(free.bytes, free.buffers.iter().map(Vec::capacity).sum::<usize>());
     }
 }

@@ -175,13 +175,10 @@ pub fn open_block(
     raw_bytes: usize,
     base: &[u8],
 ) -> Result<Vec<u8>, PackError> {
-    ROOM.with_borrow_mut(|(coded, _)| {
-        let coded = open_coded(keys, stored, coded)?;
-        Ok(codec::decode(coded, raw_bytes, base)?)
-    })
+    with_room(|coded, _| Ok(codec::decode(open_coded(keys, stored, coded)?, raw_bytes, base)?))
 }
 
-/// The same for `work` to look at, in memory that this thread keeps. `work` opens no blocks itself.
+/// The same for `work` to look at, in memory that this thread keeps.
 pub fn open_block_with<T>(
     keys: &KeyRing,
     stored: &[u8],
@@ -192,7 +189,7 @@ pub fn open_block_with<T>(
     if u64::try_from(raw_bytes).is_ok_and(|length| length > BLOCK_RAW_MAX_BYTES) {
         return Err(FormatError::invalid("length of a block").into());
     }
-    ROOM.with_borrow_mut(|(coded, raw)| {
+    with_room(|coded, raw| {
         let coded = open_coded(keys, stored, coded)?;
         if raw.len() < raw_bytes {
             raw.resize(raw_bytes, 0);
@@ -203,6 +200,15 @@ pub fn open_block_with<T>(
     })
 }
 
+/// Lends the memory of this thread. While it is lent whoever asks again, a task that this thread takes up while
+/// it waits, gets memory of its own.
+fn with_room<T>(work: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> T) -> T {
+    let (mut coded, mut raw) = ROOM.take();
+    let outcome = work(&mut coded, &mut raw);
+    ROOM.set((coded, raw));
+    outcome
+}
+
 fn open_coded<'b>(keys: &KeyRing, stored: &[u8], room: &'b mut Vec<u8>) -> Result<&'b [u8], PackError> {
     let opened = keys.open_into(&associated_data(Kind::Block, &keys.repository()), stored, room);
     opened.map_err(|source| PackError::Open { what: "block", source })
@@ -211,7 +217,7 @@ fn open_coded<'b>(keys: &KeyRing, stored: &[u8], room: &'b mut Vec<u8>) -> Resul
 /// Returns the byte of the base that belongs to the first byte of a stored block of numbers that were mixed
 /// with their former values; `None` for other blocks.
 pub fn mixing_skip(keys: &KeyRing, stored: &[u8]) -> Result<Option<usize>, PackError> {
-    ROOM.with_borrow_mut(|(coded, _)| Ok(codec::mixing_skip(open_coded(keys, stored, coded)?)))
+    with_room(|coded, _| Ok(codec::mixing_skip(open_coded(keys, stored, coded)?)))
 }
 
 /// Re-hashes every chunk of a block's plaintext against its directory entry.

@@ -410,7 +410,7 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
     let mut uploader = Uploader::start(context);
     let mut packs: [Option<PackWriter>; 2] = [None, None];
     // Those of packs that were put are kept for the next ones.
-    let buffers = BufferPool::new(PACKS_FILLING + memory.uploads());
+    let buffers = BufferPool::new(target * (PACKS_FILLING + memory.uploads()));
     let close = |pack: PackWriter, uploader: &mut Uploader| match pack.finish(keys) {
         Ok(pack) => uploader.put(pack),
         Err(error) => context.shared.fail(Error::Pack(error)),

@@ -21,7 +21,7 @@ use crate::backend::ObjectKey;
 use crate::base::{ChunkId, PackId};
 use crate::format::pack::Content;
 use crate::index::BlockLocation;
-use crate::pack::{PackError, open_block};
+use crate::pack::{PackError, open_block_with};
 use crate::repository::{ChunkCache, ChunkReader, Error, Repository};
 
 /// Bytes between two needed blocks that are fetched along rather than asked around.
@@ -327,9 +327,11 @@ impl<'a> Fetch<'a> {
             }
         };
         let raw_bytes = usize::try_from(location.raw_bytes).unwrap_or(usize::MAX);
-        let plain = open_block(self.repository.keys(), &stored, raw_bytes, &[]);
-        let plain = plain.map_err(|error| Error::of_pack(key.path(), error))?;
-        self.give(&plain, location, open)?.map_or(Ok(()), |damage| Err(damage.into()))
+        let given = open_block_with(self.repository.keys(), &stored, raw_bytes, &[], |plain| {
+            self.give(plain, location, open)
+        });
+        let damage = given.map_err(|error| Error::of_pack(key.path(), error))??;
+        damage.map_or(Ok(()), |damage| Err(damage.into()))
     }
 
     /// Gives the wanted chunks of a decoded block; those that are not what their ids name stay open, and the

@@ -215,7 +215,9 @@ impl<'a> Producer<'a> {
     }
 
     fn flush_full(&mut self) -> Result<(), RestoreError> {
-        if self.content_bytes >= self.reader.repository().memory().window_bytes() || self.planned.len() >= WINDOW_PIECES_MAX {
+        if self.content_bytes >= self.reader.repository().memory().window_bytes()
+            || self.planned.len() >= WINDOW_PIECES_MAX
+        {
             return self.flush();
         }
         Ok(())

@@ -99,7 +99,7 @@ type Found = (Metadata, Option<SourceError>);
 /// directory that listed them, so that a directory exchanged for a symlink meanwhile leads nowhere else.
 ///
 /// Memory: the names of the directories on the way down, each at most 256 MiB of them, and what is looked at
-/// ahead: at most 64 pieces of half a MiB.
+/// ahead: at most 64 pieces of a MiB.
 #[derive(Debug)]
 pub struct Walker {
     sight: Arc<Sight>,

@@ -8,9 +8,9 @@ mod durable;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -22,16 +22,23 @@ use super::{Backend, BackendError, ErrorKind, ObjectInfo, ObjectKey, ObjectKind,
 use super::{Version, Versioned};
 use crate::base::escape::escape_name;
 use crate::base::limits::LEASE_MAX_BYTES;
-use crate::base::{Clock, Entropy, Time};
+use crate::base::{BufferPool, Clock, Entropy, Time};
 
 /// The file whose lock orders writers of leases; foreign to every listing.
 const MUTEX_NAME: &str = ".mutex";
+
+/// Memory that is kept for reads; nobody has more in use at once than a few packs.
+const READS_MAX_BYTES: usize = 192 << 20;
+/// Reads from this size on use memory again.
+const POOLED_READ_BYTES: u64 = 128 << 10;
 
 /// A store in a directory.
 pub struct LocalBackend {
     root: PathBuf,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
+    /// Memory of large reads.
+    reads: Arc<BufferPool>,
     /// Folders whose own names this process knows to be on disk; at most one per folder of the layout.
     durable_folders: Mutex<BTreeSet<PathBuf>>,
 }
@@ -40,7 +47,13 @@ impl LocalBackend {
     /// Returns the store at `root`, without touching it. `entropy` names temporary files, `clock` tells old
     /// ones.
     pub fn new(root: PathBuf, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>) -> Self {
-        Self { root, entropy, clock, durable_folders: Mutex::default() }
+        Self {
+            root,
+            entropy,
+            clock,
+            reads: BufferPool::new(READS_MAX_BYTES),
+            durable_folders: Mutex::default(),
+        }
     }
 
     fn path(&self, key: &ObjectKey) -> PathBuf {
@@ -133,13 +146,26 @@ impl LocalBackend {
             let action = format!("{key} has {size} bytes, more than the {limit_bytes} allowed");
             return Err(BackendError::new(ErrorKind::Short, action));
         }
-        let mut data = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        (&file).take(size).read_to_end(&mut data).map_err(|error| self.failed("read", key.path(), error))?;
+        let data = self.read_exactly(&file, size).map_err(|error| self.failed("read", key.path(), error))?;
         if data.len() as u64 != size {
             let action = format!("{key} in {} ends before its size", self.location());
             return Err(BackendError::new(ErrorKind::Short, action));
         }
-        Ok((data.into(), metadata))
+        Ok((data, metadata))
+    }
+
+    /// Reads up to `length_bytes` bytes from where `file` stands; fewer at its end.
+    fn read_exactly(&self, file: &File, length_bytes: u64) -> io::Result<Bytes> {
+        let capacity = usize::try_from(length_bytes).map_err(io::Error::other)?;
+        let mut source = file.take(length_bytes);
+        if length_bytes < POOLED_READ_BYTES {
+            let mut data = Vec::with_capacity(capacity);
+            source.read_to_end(&mut data)?;
+            return Ok(data.into());
+        }
+        let mut data = self.reads.take(capacity);
+        source.read_to_end(&mut data)?;
+        Ok(data.share())
     }
 
     /// Takes the lock that orders writers of leases; it is given back with the file.
@@ -264,9 +290,9 @@ impl Backend for LocalBackend {
         if end > metadata.len() {
             return Err(too_short());
         }
-        let mut data = vec![0; usize::try_from(length_bytes).map_err(|_| too_short())?];
-        file.read_exact_at(&mut data, offset).map_err(|error| self.failed("read", key.path(), error))?;
-        Ok(data.into())
+        let read = (&file).seek(SeekFrom::Start(offset)).and_then(|_| self.read_exactly(&file, length_bytes));
+        let data = read.map_err(|error| self.failed("read", key.path(), error))?;
+        if data.len() as u64 == length_bytes { Ok(data) } else { Err(too_short()) }
     }
 
     fn list(&self, kind: ObjectKind) -> Result<Vec<ObjectInfo>, BackendError> {

@@ -10,11 +10,11 @@ use super::packs::KnownPacks;
 use super::report::CheckReport;
 use crate::backend::{ErrorKind, ObjectKey};
 use crate::base::limits::PACK_SIZE_MAX_BYTES;
-use crate::base::{ChunkId, PackId, Phase};
+use crate::base::{PackId, Phase};
 use crate::crypto::KeyRing;
 use crate::format::pack::{Content, Directory, DirectoryBlock, DirectoryChunk};
 use crate::index::{BlockInfo, PackInfo};
-use crate::pack::{PackError, open_block, parse_pack, read_directory, verify_chunks};
+use crate::pack::{PackError, chunk_id, open_block_with, parse_pack, read_directory, verify_chunks};
 use crate::repository::{ChunkCache, ChunkReader, Error, Repository, describe};
 
 /// Packs that are fetched or verified at once.
@@ -268,14 +268,13 @@ impl Readers<'_> {
         let raw_bytes = usize::try_from(location.raw_bytes).unwrap_or(usize::MAX);
         let mut outcome = (None, vec![whole]);
         for base in &bases {
-            match open_block(keys, stored, raw_bytes, base) {
-                Ok(raw) => match verify_chunks(keys, location.content, entry, &raw) {
-                    Ok(()) => return Ok((None, Vec::new())),
-                    Err(error) => {
-                        let mismatches = mismatches(keys, location.content, block, &raw);
-                        outcome = (Some(describe(&error)), mismatches);
-                    }
-                },
+            let judge = |raw: &[u8]| match verify_chunks(keys, location.content, entry, raw) {
+                Ok(()) => None,
+                Err(error) => Some((Some(describe(&error)), mismatches(keys, location.content, block, raw))),
+            };
+            match open_block_with(keys, stored, raw_bytes, base, judge) {
+                Ok(None) => return Ok((None, Vec::new())),
+                Ok(Some(verdict)) => outcome = verdict,
                 Err(error @ PackError::Backend(_)) => return Err(Error::of_pack("pack", error)),
                 Err(error) => outcome.0 = Some(describe(&error)),
             }
@@ -298,13 +297,6 @@ fn mismatches(keys: &KeyRing, content: Content, block: &BlockInfo, raw: &[u8]) -
         rest = after;
     }
     lost
-}
-
-fn chunk_id(keys: &KeyRing, content: Content, plain: &[u8]) -> ChunkId {
-    match content {
-        Content::Data => keys.data_id(plain),
-        Content::Tree => keys.tree_id(plain),
-    }
 }
 
 /// Returns the directory that the local index has of a pack.

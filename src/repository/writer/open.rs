@@ -92,7 +92,7 @@ impl OpenBlock {
 }
 
 /// Buffers that are kept: about as many as blocks wait for sealing.
-const BUFFERS_KEPT_MAX: usize = 32;
+const BUFFERS_MAX_BYTES: usize = 32 * BLOCK_BYTES;
 
 /// One block for each way of hint.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ pub(super) struct OpenBlocks {
 
 impl Default for OpenBlocks {
     fn default() -> Self {
-        Self { blocks: Vec::new(), buffers: BufferPool::new(BUFFERS_KEPT_MAX) }
+        Self { blocks: Vec::new(), buffers: BufferPool::new(BUFFERS_MAX_BYTES) }
     }
 }
 

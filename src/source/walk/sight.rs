@@ -18,7 +18,7 @@ use crate::source::tag::TagFile;
 /// Entries that are looked at together.
 pub(super) const BATCH: usize = 64;
 /// Paths and attributes of one batch; more entries are left for the next.
-const BATCH_BYTES: usize = 256 << 10;
+const BATCH_BYTES: usize = 128 << 10;
 /// Names of a directory that is listed ahead; a larger one is listed when the walk comes to it.
 const AHEAD_LISTING_MAX_BYTES: usize = 256 << 10;
 

@@ -95,3 +95,29 @@ fn an_archive_of_a_folder_unpacks_to_the_same_files() {
     assert_eq!(std::fs::read(user.path("out/d/a")).unwrap(), noise(4, 100_000));
     assert_eq!(std::fs::read(user.path("out/b")).unwrap(), b"b");
 }
+
+#[test]
+fn many_small_files_beside_large_ones_come_back_and_one_that_cannot_be_read_costs_itself_alone() {
+    let user = User::with_repository();
+    for n in 0..1_500_usize {
+        // Every tenth is like another one, and some are empty.
+        let content = noise(10 + (n - n % 10 / 9) as u64, n * 7 % 2_500);
+        user.write(&format!("src/{}/{:02}/{n:04}", n % 3, n % 40), content);
+    }
+    user.write("src/1/07/0700-large", noise(5, 3_000_000));
+    user.write("src/1/large", noise(6, 1_500_000));
+    let src = user.path("src").to_str().unwrap().to_owned();
+    // A regular file without a length, whose first byte cannot be read.
+    let first = user.run(&["backup", "src", "/proc/self/mem", "--json"]);
+    assert_eq!(first.code, 3, "{}", first.err);
+    user.ok(&["restore", &format!("latest:{src}"), "--target", "out", "--verify"]);
+    assert_eq!(facts(&user.path("out")), facts(Path::new(&src)));
+    let diff =
+        Command::new("diff").args(["-r", "src", "out"]).current_dir(user.home.path()).output().unwrap();
+    assert!(diff.status.success(), "{}", String::from_utf8_lossy(&diff.stdout));
+
+    user.ok(&["backup", "src"]);
+    assert_eq!(user.summary(&["backup", "src"])["read_bytes"], 0);
+    user.write("src/2/14/0014", noise(7, 2_000));
+    assert_eq!(user.summary(&["backup", "src"])["read_bytes"], 2_000);
+}
