@@ -9,7 +9,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use snap::backend::local::LocalBackend;
 use snap::backup::{BackupOptions, Input, ParentChoice, backup};
-use snap::base::{NoProgress, SystemClock, SystemEntropy};
+use snap::base::{Memory, NoProgress, SystemClock, SystemEntropy};
 use snap::crypto::Secret;
 use snap::repository::{Environment, IndexPlace, InitOptions, Repository};
 use snap::source::WalkOptions;
@@ -30,6 +30,7 @@ fn repository(folder: &Path) -> Arc<Repository> {
         stop: Arc::new(AtomicBool::new(false)),
         host: "bench".into(),
         index: IndexPlace::Folder(folder.join("cache")),
+        memory: Memory::default(),
     };
     let secret = Secret::Raw([7; 32].into());
     Arc::new(Repository::init(environment, &InitOptions { secret, label: "bench".into() }).unwrap())

@@ -43,8 +43,6 @@ use crate::format::snapshot::{CLASS_UNDECIDED, Source, SourceKind, Totals};
 use crate::repository::{self, ChunkReader, ChunkWriter, Repository, WriterStats};
 use crate::source::{Class, CommandSpec, DumpHints, SourceError, StreamError, WalkOptions, Walker};
 
-/// Bytes read and not yet stored.
-const BUDGET_BYTES: usize = 64 << 20;
 /// Steps and parcels of steps that wait for the storing side.
 const STEPS_WAITING_MAX: usize = 64;
 
@@ -228,7 +226,7 @@ fn run(
     beginning: &Beginning,
 ) -> Result<BackupOutcome, Error> {
     let chunkers = Arc::new(Chunkers::new(repository.config(), repository.keys())?);
-    let budget = Budget::new(BUDGET_BYTES);
+    let budget = Budget::new(repository.memory().reading_bytes());
     let buffers = ReadBuffers::new(budget.clone(), CHUNK_SIZE_MAX_BYTES);
     let writer = ChunkWriter::new(repository.clone(), options.dry_run)?;
     let job_key = beginning.job_key.clone();

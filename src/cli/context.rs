@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::Globals;
 use super::args::global::ProgressWhen;
+use super::args::values::memory_limit;
 use super::defaults;
 use super::environment::Environment;
 use super::error::CliError;
@@ -15,7 +16,7 @@ use super::progress::{Form, Meter};
 use super::secrets::{self, Secret, SecretSource, TerminalPrompt};
 use super::signals;
 use crate::base::progress::Progress;
-use crate::base::{Clock, Entropy, SystemClock, SystemEntropy};
+use crate::base::{Clock, Entropy, Memory, SystemClock, SystemEntropy};
 
 /// What every command gets.
 #[derive(Debug)]
@@ -88,6 +89,11 @@ impl Context {
         named.map_or_else(|| defaults::cache_dir(&self.environment), Ok).map(Some)
     }
 
+    /// Returns how much memory a run may take: `--memory`, `SNAP_MEMORY`, or the default.
+    pub fn memory(&self) -> Result<Memory, CliError> {
+        memory(&self.globals, &self.environment)
+    }
+
     /// Returns the secret that opens the repository, asking for it when nothing else gives one.
     pub fn secret(&self) -> Result<Secret, CliError> {
         self.secret_source()?.read(&TerminalPrompt, &|message| self.progress.warn(message))
@@ -142,9 +148,33 @@ fn repository(globals: &Globals, environment: &Environment) -> Result<Repository
     Ok(RepositoryChoice { location: location.to_owned(), is_default: true })
 }
 
+fn memory(globals: &Globals, environment: &Environment) -> Result<Memory, CliError> {
+    if let Some(memory) = globals.memory {
+        return Ok(memory);
+    }
+    let Some(text) = environment.get("SNAP_MEMORY") else { return Ok(Memory::default()) };
+    let text = text.to_str().ok_or_else(|| CliError::usage("SNAP_MEMORY is not UTF-8"))?;
+    memory_limit(text).map_err(|error| CliError::usage(format!("SNAP_MEMORY: {error}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_the_flags_then_the_environments_and_never_too_little() {
+        let none = Environment::from_pairs(&[]);
+        let set = Environment::from_pairs(&[("SNAP_MEMORY", "256M")]);
+        let flag = Globals { memory: Some(Memory::of(1 << 30)), ..Globals::default() };
+        let limit = |globals: &Globals, environment| memory(globals, environment).unwrap().limit_bytes();
+        assert_eq!(limit(&flag, &set), 1 << 30);
+        assert_eq!(limit(&Globals::default(), &set), 256 << 20);
+        assert_eq!(limit(&Globals::default(), &none), Memory::DEFAULT_BYTES);
+        for wrong in ["127M", "9G", "much"] {
+            let set = Environment::from_pairs(&[("SNAP_MEMORY", wrong)]);
+            assert!(memory(&Globals::default(), &set).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_flag_wins_over_the_environment_and_that_over_the_default() {

@@ -11,7 +11,7 @@ use super::filter::Filter;
 use super::folder::{self, TemporaryFolder};
 use super::schema::{self, counter, set_counter};
 use super::sound::Sound;
-use crate::base::RepositoryId;
+use crate::base::{Memory, RepositoryId};
 
 /// Bounds of one handle.
 #[derive(Debug, Clone)]
@@ -30,10 +30,17 @@ pub struct IndexSettings {
 
 impl Default for IndexSettings {
     fn default() -> Self {
+        Self::within(Memory::default())
+    }
+}
+
+impl IndexSettings {
+    /// Returns the bounds of a run that may take so much memory in all.
+    pub fn within(memory: Memory) -> Self {
         Self {
-            cache_bytes: 64 << 20,
+            cache_bytes: memory.index_cache_bytes(),
             page_size_bytes: 8_192,
-            update_buffer_bytes: 20 << 20,
+            update_buffer_bytes: memory.index_update_bytes(),
             level_row_max: [1 << 19, 1 << 23],
             feature_row_max: 1 << 24,
         }
@@ -80,8 +87,7 @@ impl IndexDatabase {
     }
 
     /// Makes a database in a private temporary folder, removed when the handle is dropped.
-    pub fn temporary(repository: RepositoryId) -> Result<Self, IndexError> {
-        let settings = IndexSettings::default();
+    pub fn temporary(repository: RepositoryId, settings: IndexSettings) -> Result<Self, IndexError> {
         let temporary = TemporaryFolder::new()?;
         let (connection, path) = folder::open(temporary.path(), repository, &settings)?;
         connection.pragma_update(None, "synchronous", "OFF")?;

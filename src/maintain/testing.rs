@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::backend::Backend;
 use crate::backend::memory::MemoryBackend;
 use crate::base::clock::SeededEntropy;
-use crate::base::{ChunkId, Entropy, NoProgress, SnapshotId, SystemClock, Time};
+use crate::base::{ChunkId, Entropy, Memory, NoProgress, SnapshotId, SystemClock, Time};
 use crate::codec::Hint;
 use crate::crypto::Secret;
 use crate::format::node::{ChunkRef, Node, NodeKind};
@@ -38,6 +38,7 @@ pub(crate) fn environment(backend: Arc<dyn Backend>, seed: u64) -> Environment {
         stop: Arc::new(AtomicBool::new(false)),
         host: "host".to_owned(),
         index: IndexPlace::Temporary,
+        memory: Memory::default(),
     }
 }
 

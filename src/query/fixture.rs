@@ -10,7 +10,7 @@ use crate::backend::memory::MemoryBackend;
 use crate::backend::record::RecordBackend;
 use crate::backup::{BackupOptions, Input, ParentChoice, backup};
 use crate::base::clock::SeededEntropy;
-use crate::base::{Entropy, NoProgress, SnapshotId, SystemClock, Time};
+use crate::base::{Entropy, Memory, NoProgress, SnapshotId, SystemClock, Time};
 use crate::crypto::Secret;
 use crate::format::snapshot::Snapshot;
 use crate::repository::{Environment, IndexPlace, InitOptions, Repository};
@@ -36,6 +36,7 @@ impl Fixture {
             stop: Arc::new(AtomicBool::new(false)),
             host: "test".into(),
             index: IndexPlace::Temporary,
+            memory: Memory::default(),
         };
         let secret = Secret::Raw(Zeroizing::new([7; 32]));
         let options = InitOptions { secret, label: "test".into() };

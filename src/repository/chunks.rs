@@ -39,7 +39,7 @@ pub struct ChunkReader<'r> {
 impl<'r> ChunkReader<'r> {
     /// Returns a reader with an empty cache.
     pub fn new(repository: &'r Repository) -> Self {
-        Self::with_cache(repository, Arc::default())
+        Self::with_cache(repository, Arc::new(ChunkCache::for_trees(repository.memory)))
     }
 
     /// Returns a reader with a cache that others of the same repository may use too.

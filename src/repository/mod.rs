@@ -37,7 +37,7 @@ pub use trees::{DirectoryWriter, TreeCursor, find_path, tree_chunk_ids};
 pub use writer::{ChunkWriter, WriterStats};
 
 use crate::backend::Backend;
-use crate::base::{Clock, Entropy, Progress};
+use crate::base::{Clock, Entropy, Memory, Progress};
 use crate::crypto::KeyRing;
 use crate::format::config::Config;
 use crate::index::IndexDatabase;
@@ -54,6 +54,7 @@ pub struct Repository {
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) host: String,
+    pub(crate) memory: Memory,
     /// Index objects and packs that could not be read at the last sync.
     pub(crate) index_damage: Mutex<Vec<Error>>,
 }
@@ -97,6 +98,11 @@ impl Repository {
     /// Returns the name of this host, as leases and snapshots carry it.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Returns how much memory this run may take.
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// Returns what of the index could not be read at the last sync, in words. Prune refuses to run on that.

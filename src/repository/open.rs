@@ -10,11 +10,11 @@ use super::{Error, Repository};
 use crate::backend::{Backend, ConditionalWrites, ErrorKind, ObjectKey, ObjectKind};
 use crate::base::id::hex;
 use crate::base::limits::CONFIG_PLAIN_MAX_BYTES;
-use crate::base::{Clock, Entropy, Progress, RepositoryId};
+use crate::base::{Clock, Entropy, Memory, Progress, RepositoryId};
 use crate::crypto::{KeyRing, MasterKey, Secret};
 use crate::format::config::{Config, DEFAULT_CHUNKER_SETS, Feature, LeaseMode};
 use crate::format::{FormatError, Kind};
-use crate::index::IndexDatabase;
+use crate::index::{IndexDatabase, IndexSettings};
 
 /// Size at which packs of a new repository are closed.
 const PACK_TARGET_BYTES: u32 = 64 << 20;
@@ -36,6 +36,8 @@ pub struct Environment {
     pub host: String,
     /// Where the local index is kept.
     pub index: IndexPlace,
+    /// How much memory it may take.
+    pub memory: Memory,
 }
 
 /// Where the local index database is.
@@ -143,11 +145,13 @@ impl Repository {
     }
 
     fn assemble(environment: Environment, keys: KeyRing, config: Config) -> Result<Self, Error> {
+        let settings = IndexSettings::within(environment.memory);
         let index = match &environment.index {
             IndexPlace::Folder(folder) => {
-                IndexDatabase::open(&folder.join(config.repository.to_string()), config.repository)?
+                let folder = folder.join(config.repository.to_string());
+                IndexDatabase::open_with(&folder, config.repository, settings)?
             }
-            IndexPlace::Temporary => IndexDatabase::temporary(config.repository)?,
+            IndexPlace::Temporary => IndexDatabase::temporary(config.repository, settings)?,
         };
         Ok(Self {
             backend: environment.backend,
@@ -159,6 +163,7 @@ impl Repository {
             progress: environment.progress,
             stop: environment.stop,
             host: environment.host,
+            memory: environment.memory,
             index_damage: Mutex::default(),
         })
     }

@@ -10,7 +10,7 @@ use super::{ChunkWriter, DirectoryWriter, Environment, IndexPlace, InitOptions, 
 use crate::backend::memory::MemoryBackend;
 use crate::backend::record::RecordBackend;
 use crate::base::clock::{SeededEntropy, SystemClock};
-use crate::base::{ChunkId, NoProgress, SnapshotId, Time};
+use crate::base::{ChunkId, Memory, NoProgress, SnapshotId, Time};
 use crate::codec::Hint;
 use crate::crypto::Secret;
 use crate::format::node::{ChunkRef, FileContent, Node, NodeKind};
@@ -96,6 +96,7 @@ impl TestRepository {
             stop: Arc::new(AtomicBool::new(false)),
             host: "test".to_owned(),
             index: IndexPlace::Temporary,
+            memory: Memory::default(),
         };
         let secret = Secret::Raw(Zeroizing::new([7; 32]));
         let repository =

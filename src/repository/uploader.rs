@@ -14,8 +14,6 @@ use crate::format::pack::Directory;
 use crate::index::PackRecord;
 use crate::pack::FinishedPack;
 
-/// Packs on their way at once; each is held in memory until it is stored.
-const UPLOADS_MAX: usize = 2;
 /// An index object is written when this many packs wait for one …
 const PACKS_PER_INDEX_MAX: usize = 512;
 /// … or when the oldest waits for this long.
@@ -57,7 +55,7 @@ impl Uploader {
         let now = context.repository.clock.now();
         let waiting = Arc::new(Mutex::new(Waiting { packs: Vec::new(), chunk_count: 0, since: now }));
         let mut threads = Vec::new();
-        for _ in 0..UPLOADS_MAX {
+        for _ in 0..context.repository.memory.uploads() {
             let (context, packs, waiting) = (context.clone(), packs.clone(), waiting.clone());
             let work = move || run_uploads(&context, &packs, &waiting);
             if let Ok(thread) = std::thread::Builder::new().name("uploader".into()).spawn(work) {

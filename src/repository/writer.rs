@@ -33,10 +33,8 @@ use crate::pack::{PackWriter, SealedBlock, seal_block, seal_block_with_base};
 const TREE_PACK_BYTES: usize = 16 << 20;
 /// Features that wait for the local index.
 const FEATURES_WAITING_MAX: usize = 1 << 18;
-/// Buffers of packs that are kept for the next ones: one that fills, and two on their way.
-const PACK_BUFFERS_MAX_BYTES: usize = 3 * (64 << 20) + (64 << 20);
-/// Blocks that wait for sealing or packing, each up to a MiB plain and about as much sealed.
-const BLOCKS_WAITING_MAX: usize = 24;
+/// Packs that fill, one of each content.
+const PACKS_FILLING: usize = 2;
 
 /// What a writer stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -133,8 +131,9 @@ impl ChunkWriter {
         }
         let sampler = Sampler::new(repository.keys.gear());
         let sampler = sampler.map_err(|_| Error::Internal { what: "gear table" })?;
+        let memory = repository.memory;
         let shared = Arc::new(Shared::default());
-        let (to_packer, from_writer) = sync_channel(BLOCKS_WAITING_MAX);
+        let (to_packer, from_writer) = sync_channel(memory.blocks_waiting());
         let packer = {
             let context = UploadContext { repository: repository.clone(), shared: shared.clone() };
             std::thread::Builder::new()
@@ -146,7 +145,7 @@ impl ChunkWriter {
             repository,
             shared,
             open: OpenBlocks::default(),
-            cache: Arc::new(ChunkCache::for_bases()),
+            cache: Arc::new(ChunkCache::for_bases(memory)),
             sampler,
             place: 0,
             to_packer: Some(to_packer),
@@ -406,10 +405,12 @@ fn seal(
 
 fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>) {
     let keys: &KeyRing = &context.repository.keys;
-    let target = usize::try_from(context.repository.config.pack_target_bytes).unwrap_or(usize::MAX);
+    let memory = context.repository.memory;
+    let target = memory.pack_target_bytes(context.repository.config.pack_target_bytes);
     let mut uploader = Uploader::start(context);
     let mut packs: [Option<PackWriter>; 2] = [None, None];
-    let buffers = BufferPool::new(PACK_BUFFERS_MAX_BYTES);
+    // Those of packs that were put are kept for the next ones.
+    let buffers = BufferPool::new(target * (PACKS_FILLING + memory.uploads()));
     let close = |pack: PackWriter, uploader: &mut Uploader| match pack.finish(keys) {
         Ok(pack) => uploader.put(pack),
         Err(error) => context.shared.fail(Error::Pack(error)),

@@ -24,10 +24,6 @@ use crate::index::BlockLocation;
 use crate::pack::{PackError, open_block_with};
 use crate::repository::{ChunkCache, ChunkReader, Error, Repository};
 
-/// Stored bytes fetched and not decoded yet.
-const IN_FLIGHT_MAX_BYTES: u64 = 96 << 20;
-/// Longest request.
-const REQUEST_MAX_BYTES: u64 = 16 << 20;
 /// Bytes between two needed blocks that are fetched along rather than asked around.
 const GAP_MAX_BYTES: u64 = 256 << 10;
 /// Requests at a time.
@@ -64,8 +60,9 @@ struct Range {
     blocks: std::ops::Range<usize>,
 }
 
-/// Room for bytes in flight.
+/// Room for stored bytes that are fetched and not decoded yet.
 struct Room {
+    max_bytes: u64,
     held_bytes: Mutex<u64>,
     freed: Condvar,
 }
@@ -78,7 +75,7 @@ struct Held<'a> {
 impl Room {
     fn take(&self, bytes: u64) -> Held<'_> {
         let mut held = self.held_bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        while *held > 0 && *held + bytes > IN_FLIGHT_MAX_BYTES {
+        while *held > 0 && *held + bytes > self.max_bytes {
             held = self.freed.wait(held).unwrap_or_else(PoisonError::into_inner);
         }
         *held += bytes;
@@ -112,7 +109,8 @@ struct Fetch<'a> {
 pub(super) fn fetch(reader: &ChunkReader<'_>, ids: &[ChunkId], sink: &dyn Sink) -> Result<(), RestoreError> {
     let repository = reader.repository();
     let (blocks, based) = locate(repository, ids, sink)?;
-    let ranges = ranges_of(&blocks);
+    let memory = repository.memory();
+    let ranges = ranges_of(&blocks, memory.request_bytes());
     let thread_count = REQUEST_COUNT_MAX.min(ranges.len());
     let fetch = Fetch {
         reader,
@@ -122,7 +120,7 @@ pub(super) fn fetch(reader: &ChunkReader<'_>, ids: &[ChunkId], sink: &dyn Sink) 
         blocks,
         ranges,
         next: AtomicUsize::new(0),
-        room: Room { held_bytes: Mutex::new(0), freed: Condvar::new() },
+        room: Room { max_bytes: memory.restoring_bytes(), held_bytes: Mutex::new(0), freed: Condvar::new() },
         has_failed: AtomicBool::new(false),
         failure: Mutex::new(None),
     };
@@ -180,7 +178,7 @@ fn locate(
     Ok((blocks, based))
 }
 
-fn ranges_of(blocks: &[WantedBlock]) -> Vec<Range> {
+fn ranges_of(blocks: &[WantedBlock], request_max_bytes: u64) -> Vec<Range> {
     let mut ranges: Vec<Range> = Vec::new();
     for (at, block) in blocks.iter().enumerate() {
         let location = &block.location;
@@ -189,7 +187,7 @@ fn ranges_of(blocks: &[WantedBlock]) -> Vec<Range> {
         if let Some(last) = ranges.last_mut()
             && last.pack == location.pack
             && start.saturating_sub(last.offset + last.length_bytes) <= GAP_MAX_BYTES
-            && end.saturating_sub(last.offset) <= REQUEST_MAX_BYTES
+            && end.saturating_sub(last.offset) <= request_max_bytes
         {
             last.length_bytes = last.length_bytes.max(end - last.offset);
             last.blocks.end = at + 1;
@@ -240,7 +238,7 @@ impl<'a> Fetch<'a> {
 
     /// Gives the chunks of blocks with bases, on all cores, neighbours at the same time.
     fn run_based(&self, blocks: &[WantedBlock]) {
-        let cache = Arc::new(ChunkCache::for_bases());
+        let cache = Arc::new(ChunkCache::for_bases(self.repository.memory()));
         for window in blocks.chunks(BASED_WINDOW) {
             let reader = ChunkReader::with_cache(self.repository, cache.clone());
             let locations: Vec<&BlockLocation> = window.iter().map(|block| &block.location).collect();

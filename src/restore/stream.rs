@@ -14,9 +14,6 @@ use crate::format::node::{Node, NodeKind};
 use crate::format::wire::length;
 use crate::repository::{ChunkReader, Error, ListReader};
 
-/// Content, paths and attributes of one window. Three are in memory: one being fetched, one waiting, one
-/// being written.
-const WINDOW_MAX_BYTES: u64 = 32 << 20;
 /// Pieces of one window.
 const WINDOW_PIECES_MAX: usize = 1 << 14;
 
@@ -218,7 +215,9 @@ impl<'a> Producer<'a> {
     }
 
     fn flush_full(&mut self) -> Result<(), RestoreError> {
-        if self.content_bytes >= WINDOW_MAX_BYTES || self.planned.len() >= WINDOW_PIECES_MAX {
+        if self.content_bytes >= self.reader.repository().memory().window_bytes()
+            || self.planned.len() >= WINDOW_PIECES_MAX
+        {
             return self.flush();
         }
         Ok(())

@@ -245,12 +245,11 @@ impl Backend for S3Backend {
 
     fn list(&self, kind: ObjectKind) -> Result<Vec<ObjectInfo>, BackendError> {
         let folder = self.below_prefix(kind.folder());
-        let prefixes = match kind {
-            // Most objects are packs, and a page of the listing holds a thousand.
-            ObjectKind::Pack => (0..16).map(|digit| format!("{folder}/{digit:x}")).collect(),
-            _ => vec![format!("{folder}/")],
+        let prefix = format!("{folder}/");
+        let listed = match kind {
+            ObjectKind::Pack => self.client.run(transfer::list_spread(&self.client, &prefix)),
+            _ => self.client.run(transfer::list_one(&self.client, &prefix)),
         };
-        let listed = self.client.run(transfer::list(&self.client, prefixes));
         let listed = listed.map_err(|failure| {
             let missing = failure.kind == ErrorKind::NotFound;
             let kind = if missing { ErrorKind::NoBucket } else { failure.kind };

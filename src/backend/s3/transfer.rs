@@ -1,8 +1,9 @@
 //! Listings in many requests and large reads in parallel ranges.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use object_store::aws::AmazonS3;
@@ -16,11 +17,13 @@ use super::failure::Failure;
 use crate::backend::ErrorKind;
 
 /// Larger reads are split into ranges of this size.
-pub(super) const PART_BYTES: u64 = 8 << 20;
+pub(super) const PART_BYTES: u64 = 16 << 20;
 /// Limit: ranges of one read under way at once.
 const PARTS_AT_ONCE: usize = 4;
 /// Limit: listings under way at once.
 const LISTINGS_AT_ONCE: usize = 16;
+/// Names that a listing by one digit may be expected to hold; more, and it goes by two.
+const NAMES_PER_DIGIT_MAX: u64 = 4_000;
 
 /// A read object, or what was asked of it.
 pub(super) struct Part {
@@ -82,11 +85,8 @@ pub(super) async fn read_whole(
     if size <= PART_BYTES {
         return Ok(first.data);
     }
-    let rest = read_parts(client, path, PART_BYTES..size, first.meta.e_tag.clone()).await?;
-    let mut whole = BytesMut::with_capacity(first.data.len() + rest.iter().map(Bytes::len).sum::<usize>());
-    whole.extend_from_slice(&first.data);
-    rest.iter().for_each(|part| whole.extend_from_slice(part));
-    exact(whole.freeze(), size)
+    let whole = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
+    read_parts(client, path, 0..size, whole, Some(first)).await
 }
 
 /// Reads exactly `range`, a large one in parallel.
@@ -100,10 +100,8 @@ pub(super) async fn read_range(
         let part = read(client, path, Some(range), None, u64::MAX).await?;
         return exact(part.data, length);
     }
-    let parts = read_parts(client, path, range, None).await?;
-    let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
-    parts.iter().for_each(|part| whole.extend_from_slice(part));
-    exact(whole.freeze(), length)
+    let whole = BytesMut::with_capacity(usize::try_from(length).unwrap_or(0));
+    read_parts(client, path, range, whole, None).await
 }
 
 fn exact(data: Bytes, length: u64) -> Result<Bytes, Failure> {
@@ -114,32 +112,83 @@ fn exact(data: Bytes, length: u64) -> Result<Bytes, Failure> {
     Err(Failure::unanswered(ErrorKind::Short, false, detail))
 }
 
-/// Reads the pieces of `range` in order, a few at once. Stops at the first that fails or comes back short.
+/// Reads the pieces of `range`, a few at once, each into its place of `whole`, which has room for them all;
+/// `first` is the first piece if that was read before, and the others have to be of its version. Stops at the
+/// first that fails or comes back short.
 async fn read_parts(
     client: &Arc<Client>,
     path: &Path,
     range: Range<u64>,
-    if_match: Option<String>,
-) -> Result<Vec<Bytes>, Failure> {
-    let mut starts = range.clone().step_by(PART_BYTES as usize).enumerate();
+    mut whole: BytesMut,
+    first: Option<Part>,
+) -> Result<Bytes, Failure> {
+    let part_bytes = PART_BYTES as usize;
+    let length = range.end - range.start;
+    let if_match = first.as_ref().and_then(|first| first.meta.e_tag.clone());
+    let mut start = range.start;
+    if let Some(first) = first {
+        start += first.data.len() as u64;
+        whole.extend_from_slice(&first.data);
+    }
+    let mut free = whole.split_off(whole.len());
     let mut running = JoinSet::new();
     let mut parts = Vec::new();
     loop {
-        while running.len() < PARTS_AT_ONCE
-            && let Some((number, start)) = starts.next()
-        {
+        while running.len() < PARTS_AT_ONCE && start < range.end {
+            let rest = free.split_off(part_bytes.min(free.capacity()));
+            let place = std::mem::replace(&mut free, rest);
             let (client, path, if_match) = (client.clone(), path.clone(), if_match.clone());
             let piece = start..range.end.min(start + PART_BYTES);
+            start = piece.end;
             running.spawn(async move {
-                let part = read(&client, &path, Some(piece.clone()), if_match, u64::MAX).await?;
-                Ok((number, exact(part.data, piece.end - piece.start)?))
+                Ok((piece.start, read_into(&client, &path, piece, if_match, place).await?))
             });
         }
         let Some(done) = running.join_next().await else { break };
         parts.push(joined(done)?);
     }
-    parts.sort_unstable_by_key(|(number, _)| *number);
-    Ok(parts.into_iter().map(|(_, data)| data).collect())
+    parts.sort_unstable_by_key(|(start, _)| *start);
+    // Each continues the one before, so nothing is copied unless an attempt failed.
+    parts.into_iter().for_each(|(_, part)| whole.unsplit(part));
+    exact(whole.freeze(), length)
+}
+
+/// Reads exactly `range` into `place`. A second attempt takes fresh memory.
+async fn read_into(
+    client: &Client,
+    path: &Path,
+    range: Range<u64>,
+    if_match: Option<String>,
+    place: BytesMut,
+) -> Result<BytesMut, Failure> {
+    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    let place = Mutex::new(Some(place));
+    let filled = client
+        .send(|| {
+            let store = client.reads();
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(range.clone())),
+                if_match: if_match.clone(),
+                ..Default::default()
+            };
+            let place = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+            async move {
+                let mut place = place.unwrap_or_else(|| BytesMut::with_capacity(length));
+                let mut stream = store.get_opts(path, options).await?.into_stream();
+                while let Some(frame) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+                    let frame = frame?;
+                    // More than was asked for would run into what stands behind.
+                    place.extend_from_slice(frame.get(..length - place.len()).unwrap_or(&frame));
+                }
+                Ok(place)
+            }
+        })
+        .await?;
+    if filled.len() == length {
+        return Ok(filled);
+    }
+    let detail = format!("it gave {} bytes instead of {length}", filled.len());
+    Err(Failure::unanswered(ErrorKind::Short, false, detail))
 }
 
 /// Lists at most one name, to see that listing works.
@@ -152,8 +201,26 @@ pub(super) async fn list_first(client: &Client, prefix: String) -> Result<(), Fa
     answer.await.map(|_| ())
 }
 
+/// Lists what stands below `folder` under names that begin with random hexadecimal digits. What does not fit
+/// one page is listed anew by digits, several of them at once.
+pub(super) async fn list_spread(client: &Arc<Client>, folder: &str) -> Result<Vec<ObjectMeta>, Failure> {
+    let (objects, token) = list_page(client, folder, None).await?;
+    if token.is_none() {
+        return Ok(objects);
+    }
+    let last = objects.last().map(|last| last.location.as_ref()).unwrap_or_default();
+    let reached = last.strip_prefix(folder).and_then(|name| u64::from_str_radix(name.get(..2)?, 16).ok());
+    // The names are spread evenly, so the place of the last says how many there are.
+    let expected = objects.len() as u64 * 256 / (reached.unwrap_or(0) + 1);
+    let prefixes = match expected / 16 > NAMES_PER_DIGIT_MAX {
+        false => (0..16).map(|digit| format!("{folder}{digit:x}")).collect(),
+        true => (0..256).map(|digits| format!("{folder}{digits:02x}")).collect(),
+    };
+    list(client, prefixes).await
+}
+
 /// Lists what starts with any of `prefixes`, several at once, in no order.
-pub(super) async fn list(client: &Arc<Client>, prefixes: Vec<String>) -> Result<Vec<ObjectMeta>, Failure> {
+async fn list(client: &Arc<Client>, prefixes: Vec<String>) -> Result<Vec<ObjectMeta>, Failure> {
     let mut waiting = VecDeque::from(prefixes);
     let mut running = JoinSet::new();
     let mut objects = Vec::new();
@@ -170,19 +237,14 @@ pub(super) async fn list(client: &Arc<Client>, prefixes: Vec<String>) -> Result<
     Ok(objects)
 }
 
-async fn list_one(client: &Client, prefix: &str) -> Result<Vec<ObjectMeta>, Failure> {
+/// Lists what starts with `prefix`, page by page.
+pub(super) async fn list_one(client: &Client, prefix: &str) -> Result<Vec<ObjectMeta>, Failure> {
     let mut objects = Vec::new();
     let mut token: Option<String> = None;
     loop {
-        let page = client
-            .send(|| {
-                let store: Arc<AmazonS3> = client.reads();
-                let options = PaginatedListOptions { page_token: token.clone(), ..Default::default() };
-                async move { store.list_paginated(Some(prefix), options).await }
-            })
-            .await?;
-        objects.extend(page.result.objects);
-        match page.page_token {
+        let (mut page, next) = list_page(client, prefix, token.clone()).await?;
+        objects.append(&mut page);
+        match next {
             None => return Ok(objects),
             // It would go on for ever.
             same if same == token => {
@@ -192,6 +254,22 @@ async fn list_one(client: &Client, prefix: &str) -> Result<Vec<ObjectMeta>, Fail
             next => token = next,
         }
     }
+}
+
+/// Returns one page of a listing, and what to ask the next one with.
+async fn list_page(
+    client: &Client,
+    prefix: &str,
+    token: Option<String>,
+) -> Result<(Vec<ObjectMeta>, Option<String>), Failure> {
+    let page = client
+        .send(|| {
+            let store: Arc<AmazonS3> = client.reads();
+            let options = PaginatedListOptions { page_token: token.clone(), ..Default::default() };
+            async move { store.list_paginated(Some(prefix), options).await }
+        })
+        .await?;
+    Ok((page.result.objects, page.page_token))
 }
 
 fn joined<T>(done: Result<Result<T, Failure>, tokio::task::JoinError>) -> Result<T, Failure> {

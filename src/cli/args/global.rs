@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::values::thread_count;
+use super::values::{memory_limit, thread_count};
+use crate::base::Memory;
 use crate::base::parse::parse_wait;
 
 /// When progress is shown.
@@ -52,6 +53,9 @@ pub struct Globals {
     /// Use this many threads for computing (default: one per core)
     #[arg(long, global = true, value_name = "N", value_parser = thread_count)]
     pub threads: Option<u32>,
+    /// Take at most about this much memory, 128MiB to 8GiB (default: 512MiB; env SNAP_MEMORY)
+    #[arg(long, global = true, value_name = "SIZE", value_parser = memory_limit)]
+    pub memory: Option<Memory>,
     /// Keep the local index below this directory (env SNAP_CACHE_DIR)
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,

@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::tz::TimeZone;
 
 use crate::base::parse::{self, ParseError};
-use crate::base::{Clock, SystemClock, Time};
+use crate::base::{Clock, Memory, SystemClock, Time};
 use crate::query::select::{Selector, SnapshotRef};
 
 /// More threads than this are a mistake in typing.
@@ -33,6 +33,14 @@ pub fn time(text: &str) -> Result<Time, ParseError> {
 pub fn thread_count(text: &str) -> Result<u32, ParseError> {
     let count = text.parse().ok().filter(|count| (1..=THREAD_COUNT_MAX).contains(count));
     count.ok_or_else(|| ParseError::new(text, "a number of threads from 1 to 1024", "4"))
+}
+
+/// Reads a limit of memory.
+pub fn memory_limit(text: &str) -> Result<Memory, ParseError> {
+    let limit = parse::parse_size(text)?;
+    let fits = (Memory::MIN_BYTES..=Memory::MAX_BYTES).contains(&limit);
+    let refused = || ParseError::new(text, "an amount of memory from 128MiB to 8GiB", "256MiB");
+    fits.then(|| Memory::of(limit)).ok_or_else(refused)
 }
 
 /// Several tags, of one value.

@@ -48,6 +48,7 @@ pub fn environment(context: &Context, store: Arc<dyn Backend>) -> Result<Environ
             Some(folder) => IndexPlace::Folder(folder),
             None => IndexPlace::Temporary,
         },
+        memory: context.memory()?,
     })
 }
 

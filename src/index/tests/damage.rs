@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::fixture::{REPOSITORY, World, all_chunks, index_id, open, small_settings};
 use crate::base::RepositoryId;
-use crate::index::IndexDatabase;
+use crate::index::{IndexDatabase, IndexSettings};
 
 /// The database files in `folder`, without logs.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -148,7 +148,7 @@ fn a_folder_that_cannot_be_made_is_told() {
 
 #[test]
 fn a_temporary_database_works_and_leaves_nothing() {
-    let database = IndexDatabase::temporary(REPOSITORY).unwrap();
+    let database = IndexDatabase::temporary(REPOSITORY, IndexSettings::default()).unwrap();
     let path = database.path.clone();
     let world = World::new(1);
     database.apply([world.index(0)], &[]).unwrap();

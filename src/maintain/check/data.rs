@@ -19,8 +19,6 @@ use crate::repository::{ChunkCache, ChunkReader, Error, Repository, describe};
 
 /// Packs that are fetched or verified at once.
 const PACKS_IN_FLIGHT_MAX: usize = 4;
-/// Bytes of packs held at once; one pack always fits.
-const IN_FLIGHT_MAX_BYTES: u64 = 128 << 20;
 /// Blocks whose chains of bases are looked up at once.
 const LOOKED_UP_COUNT: usize = 1 << 10;
 /// Blocks of one pack named in its finding.
@@ -29,14 +27,19 @@ const BLOCKS_NAMED_MAX: usize = 4;
 /// What is wrong with a block, and the ordinals of its chunks that are lost: first and count.
 type BlockVerdict = (Option<String>, Vec<(u64, u64)>);
 
-/// Bytes that may be held.
+/// Bytes that may be held; one pack always fits.
 #[derive(Debug)]
 struct Budget {
+    total_bytes: u64,
     free_bytes: Mutex<u64>,
     freed: Condvar,
 }
 
 impl Budget {
+    fn new(total_bytes: u64) -> Self {
+        Self { total_bytes, free_bytes: Mutex::new(total_bytes), freed: Condvar::new() }
+    }
+
     fn take(&self, bytes: u64) {
         let mut free = self.free_bytes.lock().unwrap_or_else(PoisonError::into_inner);
         while *free < bytes {
@@ -86,12 +89,12 @@ pub(super) fn read_packs(
     }
     let readers = Readers {
         repository,
-        blocks: ChunkReader::with_cache(repository, Arc::new(ChunkCache::for_bases())),
+        blocks: ChunkReader::with_cache(repository, Arc::new(ChunkCache::for_bases(repository.memory()))),
         chunks: ChunkReader::new(repository),
         packs,
         copied: &known.copied,
         next: AtomicUsize::new(0),
-        budget: Budget { free_bytes: Mutex::new(IN_FLIGHT_MAX_BYTES), freed: Condvar::new() },
+        budget: Budget::new(repository.memory().checking_bytes()),
         outcomes: Mutex::new(Vec::new()),
         failure: Mutex::new(None),
     };
@@ -147,7 +150,7 @@ impl Readers<'_> {
             if self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
                 return;
             }
-            let held_bytes = u64::from(pack.size_bytes).min(IN_FLIGHT_MAX_BYTES);
+            let held_bytes = u64::from(pack.size_bytes).min(self.budget.total_bytes);
             self.budget.take(held_bytes);
             let outcome = self.one(pack);
             self.budget.give_back(held_bytes);

@@ -5,16 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::base::{ChunkId, PackId};
+use crate::base::{ChunkId, Memory, PackId};
 use crate::format::pack::BaseName;
 use crate::index::ChunkLocation;
-
-/// Decoded blocks kept by a reader of trees and lists.
-const BLOCKS_MAX_BYTES: usize = 48 << 20;
-/// Decoded blocks kept by a reader of blocks with bases, which lean on blocks of many snapshots at a time.
-const BASED_BLOCKS_MAX_BYTES: usize = 112 << 20;
-/// Sealed tree packs and extents kept.
-const PACKS_MAX_BYTES: usize = 48 << 20;
 
 /// Names of bases whose places are kept.
 const BASES_MAX_COUNT: usize = 1 << 17;
@@ -72,12 +65,6 @@ pub struct ChunkCache {
     worked: Condvar,
 }
 
-impl Default for ChunkCache {
-    fn default() -> Self {
-        Self::new(BLOCKS_MAX_BYTES, false)
-    }
-}
-
 /// A block that one thread decodes while others wait for it.
 pub(super) struct Working<'a> {
     cache: &'a ChunkCache,
@@ -92,11 +79,12 @@ impl Drop for Working<'_> {
 }
 
 impl ChunkCache {
-    fn new(blocks_max_bytes: usize, reads_ahead: bool) -> Self {
+    fn new(memory: Memory, blocks_max_bytes: usize, reads_ahead: bool) -> Self {
+        let packs_max_bytes = memory.packs_kept_bytes();
         Self {
             blocks: Mutex::new(Cache::new(blocks_max_bytes)),
-            packs: Mutex::new(Cache::new(PACKS_MAX_BYTES)),
-            extents: Mutex::new(Cache::new(PACKS_MAX_BYTES)),
+            packs: Mutex::new(Cache::new(packs_max_bytes)),
+            extents: Mutex::new(Cache::new(packs_max_bytes)),
             bases: Mutex::default(),
             reads_ahead,
             working: Mutex::default(),
@@ -104,9 +92,14 @@ impl ChunkCache {
         }
     }
 
+    /// Returns a cache for reading trees and lists.
+    pub fn for_trees(memory: Memory) -> Self {
+        Self::new(memory, memory.tree_blocks_bytes(), false)
+    }
+
     /// Returns a cache for reading many blocks with bases, roughly in the order of a file.
-    pub fn for_bases() -> Self {
-        Self::new(BASED_BLOCKS_MAX_BYTES, true)
+    pub fn for_bases(memory: Memory) -> Self {
+        Self::new(memory, memory.based_blocks_bytes(), true)
     }
 
     /// Returns a decoded block.

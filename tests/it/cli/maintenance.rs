@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use snap::backend::{self, Location};
-use snap::base::{NoProgress, SystemClock, SystemEntropy};
+use snap::base::{Memory, NoProgress, SystemClock, SystemEntropy};
 use snap::crypto::Secret;
 use snap::repository::{Environment, IndexPlace, LeaseGuard, OpenSecret, Repository};
 
@@ -173,6 +173,7 @@ fn a_lease_that_another_holds_is_11_until_it_is_unlocked() {
         stop: Arc::new(AtomicBool::new(false)),
         host: "elsewhere".to_owned(),
         index: IndexPlace::Temporary,
+        memory: Memory::default(),
     };
     let sheet = std::fs::read_to_string(user.key()).unwrap();
     let (_, bytes) = snap::format::sheet::decode(&sheet).unwrap();

@@ -13,7 +13,7 @@ use crate::backend::memory::{MemoryBackend, MemoryState};
 use crate::backend::{Backend, ObjectKind};
 use crate::base::clock::SeededEntropy;
 use crate::base::parse::Allowance;
-use crate::base::{Clock, Entropy, NoProgress, SnapshotId, Time};
+use crate::base::{Clock, Entropy, Memory, NoProgress, SnapshotId, Time};
 use crate::codec::Hint;
 use crate::crypto::{MasterKey, Secret};
 use crate::format::node::{ChunkRef, Node, NodeKind};
@@ -102,6 +102,7 @@ impl World {
             stop: Arc::new(AtomicBool::new(false)),
             host: "test".to_owned(),
             index: IndexPlace::Temporary,
+            memory: Memory::default(),
         }
     }
 
