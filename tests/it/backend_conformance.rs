@@ -238,7 +238,7 @@ fn a_listing_of_many_pages_is_complete_and_sorted() {
     let bucket = minio().make_bucket();
     let store = minio().open(&format!("{bucket}/many"));
     let keys: BTreeSet<_> = (0..LISTED_MANY).map(index).collect();
-    let packs: BTreeSet<_> = (0..300).map(|number| ObjectKey::pack(&PackId(id(number)))).collect();
+    let packs: BTreeSet<_> = (0..LISTED_MANY).map(|number| ObjectKey::pack(&PackId(id(number)))).collect();
     let all: Vec<_> = keys.iter().chain(&packs).collect();
     std::thread::scope(|scope| {
         for part in all.chunks(all.len() / 16) {

@@ -6,6 +6,7 @@ mod errors;
 mod keys;
 mod lifecycle;
 mod maintenance;
+mod memory;
 mod output;
 mod server;
 mod signals;

@@ -5,6 +5,7 @@ mod backend_s3;
 mod cli;
 mod cli_reference;
 mod reliability;
+mod requests;
 mod rivals;
 mod support;
 mod tidy;

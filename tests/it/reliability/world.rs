@@ -14,7 +14,7 @@ use snap::backend::{Backend, ObjectKind};
 use snap::backup::{BackupOptions, Input, ParentChoice, backup};
 use snap::base::clock::SeededEntropy;
 use snap::base::parse::Allowance;
-use snap::base::{Clock, NoProgress, RepositoryId, SnapshotId, Time};
+use snap::base::{Clock, Memory, NoProgress, RepositoryId, SnapshotId, Time};
 use snap::crypto::{MasterKey, Secret};
 use snap::maintain::check::{CheckOptions, CheckReport, ReadData, check};
 use snap::maintain::prune::{PruneOptions, PruneReport, prune};
@@ -295,6 +295,7 @@ pub(super) fn environment(
         progress: Arc::new(NoProgress),
         stop: Arc::new(AtomicBool::new(false)),
         host: "host".to_owned(),
+        memory: Memory::default(),
         index: index.map_or(IndexPlace::Temporary, |folder| IndexPlace::Folder(folder.to_path_buf())),
     }
 }

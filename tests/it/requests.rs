@@ -1,0 +1,106 @@
+//! How much commands ask of a store, in calls: on S3 each is one request, and the first is preceded by a sign of
+//! life.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use snap::backend::memory::MemoryBackend;
+use snap::backend::record::{RecordBackend, Verb};
+use snap::backup::{BackupOptions, Input, ParentChoice, backup};
+use snap::base::{Memory, NoProgress, SystemClock, SystemEntropy};
+use snap::crypto::Secret;
+use snap::repository::{Environment, IndexPlace, InitOptions, OpenSecret, Repository};
+use snap::source::WalkOptions;
+
+/// A store that counts, and the local index beside it.
+struct World {
+    record: Arc<RecordBackend>,
+    cache: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let record = Arc::new(RecordBackend::new(Arc::new(MemoryBackend::new())));
+        Self { record, cache: tempfile::tempdir().unwrap() }
+    }
+
+    fn environment(&self) -> Environment {
+        Environment {
+            backend: self.record.clone(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            progress: Arc::new(NoProgress),
+            stop: Arc::new(AtomicBool::new(false)),
+            host: "test".into(),
+            index: IndexPlace::Folder(self.cache.path().to_owned()),
+            memory: Memory::default(),
+        }
+    }
+
+    fn init(&self) {
+        let options = InitOptions { secret: Secret::Raw([7; 32].into()), label: "test".into() };
+        Repository::init(self.environment(), &options).unwrap();
+    }
+
+    fn open(&self) -> Arc<Repository> {
+        let secret = OpenSecret::KeyFile(Secret::Raw([7; 32].into()));
+        Arc::new(Repository::open(self.environment(), &secret).unwrap())
+    }
+
+    /// How many calls `work` makes.
+    fn calls(&self, work: impl FnOnce()) -> u64 {
+        self.record.clear();
+        work();
+        Verb::ALL.iter().map(|verb| self.record.count(*verb)).sum()
+    }
+
+    /// Fails unless `work` makes fewer calls than `end`, and says which.
+    fn assert_fewer(&self, end: u64, what: &str, work: impl FnOnce()) {
+        let calls = self.calls(work);
+        assert!(calls > 0 && calls < end, "{what}: {calls} calls: {:?}", self.record.calls());
+    }
+}
+
+fn options(path: &Path) -> BackupOptions {
+    BackupOptions {
+        input: Input::Paths(WalkOptions { paths: vec![path.to_path_buf()], ..WalkOptions::default() }),
+        host: "test".into(),
+        user: "test".into(),
+        owner: (0, 0),
+        job: String::new(),
+        program: "test".into(),
+        tags: Vec::new(),
+        metadata: Vec::new(),
+        time: None,
+        parent: ParentChoice::Newest,
+        force: false,
+        class: None,
+        dry_run: false,
+        skip_if_unchanged: false,
+        estimate: false,
+    }
+}
+
+#[test]
+fn a_backup_of_unchanged_files_asks_little_however_many_they_are() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..10_000 {
+        if number % 500 == 0 {
+            std::fs::create_dir(folder.path().join(format!("{:02}", number / 500))).unwrap();
+        }
+        let path = folder.path().join(format!("{:02}/file-{number}", number / 500));
+        std::fs::write(path, format!("content of file {number}\n").repeat(4)).unwrap();
+    }
+    let run = || {
+        backup(&world.open(), &options(folder.path())).unwrap();
+    };
+    world.assert_fewer(20, "init", || world.init());
+    world.assert_fewer(25, "cold", run);
+    world.assert_fewer(20, "unchanged", run);
+    world.assert_fewer(20, "unchanged again", run);
+    world.assert_fewer(12, "snapshots", || {
+        assert_eq!(world.open().load_snapshots().unwrap().0.len(), 3);
+    });
+}
