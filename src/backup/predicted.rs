@@ -2,8 +2,9 @@
 //! their place, its end is where the cutter would end it, and hashing them tells.
 //!
 //! That holds for chunks that the same rules ended by their content: the last chunk of the previous version
-//! ended with the file, and counts only where the new one ends as well. Whether the rules are the same is for
-//! the caller to know.
+//! ended with the file, and counts only where the new one ends as well. A chunk that ends at a whole element
+//! ended a few bytes before the place that its content named, so the bytes behind it have a say too: it counts
+//! only where the chunk behind it stands as well. Whether the rules are the same is for the caller to know.
 
 use rayon::prelude::*;
 
@@ -84,7 +85,7 @@ impl<'a, 'r> Predicted<'a, 'r> {
             let bytes = window.bytes.get(chunk.at..chunk.at + chunk.length);
             bytes.is_some_and(|bytes| keys.data_id(bytes) == chunk.id)
         };
-        let found: Vec<Standing> = wanted.into_par_iter().filter(is_same).collect();
+        let mut found: Vec<Standing> = wanted.into_par_iter().filter(is_same).collect();
         let found_bytes: usize = found.iter().map(|chunk| chunk.length).sum();
         if found_bytes >= wanted_bytes / 2 {
             self.next_pause = 1;
@@ -92,6 +93,13 @@ impl<'a, 'r> Predicted<'a, 'r> {
             self.pause = self.next_pause;
             self.next_pause = (self.next_pause * 2).min(PAUSE_MAX);
         }
+        let begins: Vec<usize> = found.iter().map(|chunk| chunk.at).collect();
+        let mut next = begins.iter().skip(1);
+        found.retain(|chunk| {
+            let start = window.start + u64::try_from(chunk.at).unwrap_or(u64::MAX);
+            let is_followed = next.next() == Some(&(chunk.at + chunk.length));
+            is_followed || rules.segments.at(start).ends_alone(start, chunk.length)
+        });
         found
     }
 
@@ -108,9 +116,11 @@ impl<'a, 'r> Predicted<'a, 'r> {
             self.start = chunk_end;
             let is_last = chunk_end >= self.size_bytes;
             let ends_by_content = !is_last || (window.at_end && chunk_end == end);
-            let fits = rules.segments.at(start).end.is_none_or(|segment_end| chunk_end <= segment_end);
             let at = start.checked_sub(window.start).and_then(|at| usize::try_from(at).ok());
-            if let (true, true, Some(at), Ok(length)) = (ends_by_content, fits, at, usize::try_from(length)) {
+            let (true, Some(at), Ok(length)) = (ends_by_content, at, usize::try_from(length)) else {
+                continue;
+            };
+            if rules.segments.at(start).may_hold(start, length) {
                 wanted.push(Standing { at, length, id: chunk.id });
             }
         }

@@ -76,7 +76,8 @@ impl<'a, 'r> Runs<'a, 'r> {
         }
         self.hint = piece.hint;
         self.run_bytes += piece.data.len();
-        self.run.push((piece.id, piece.data.clone()));
+        // A copy: chunks of one run may lie far apart, and each would keep the whole buffer it was read into.
+        self.run.push((piece.id, Bytes::copy_from_slice(&piece.data)));
         self.stand_beside(list);
         Ok(())
     }
@@ -201,4 +202,43 @@ fn between(
     let whole = previous.between(left, Some(right), most)?;
     let is_whole = u64::try_from(whole.len()).is_ok_and(|count| count == right - left);
     Ok(is_whole.then_some(whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::repository::testing::{TestRepository, noise};
+
+    /// A buffer whose users can be counted.
+    struct Counted {
+        data: Vec<u8>,
+        _user: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.data
+        }
+    }
+
+    #[test]
+    fn a_run_keeps_none_of_the_buffers_that_its_chunks_were_read_into() {
+        let store = TestRepository::new(3);
+        let mut writer = ChunkWriter::new(store.repository.clone(), true).unwrap();
+        let mut likeness = Likeness::new(&store.repository).unwrap();
+        let (mut list, mut runs) = (ListWriter::new(), Runs::new(None));
+        let users = Arc::new(());
+        for seed in 0..4 {
+            let buffer = Bytes::from_owner(Counted { data: noise(seed, 100_000), _user: users.clone() });
+            let data = buffer.slice(50_000..52_100);
+            let id = store.repository.keys().data_id(&data);
+            let piece = Piece { id, data, hint: Hint::Text, place: None };
+            runs.absent(&piece, &mut list, &mut writer, &mut likeness).unwrap();
+        }
+        assert_eq!((runs.run.len(), Arc::strong_count(&users)), (4, 1));
+        runs.finish(&mut writer, &mut likeness).unwrap();
+        assert_eq!(writer.finish().unwrap().new_data_bytes, 4 * 2100);
+    }
 }

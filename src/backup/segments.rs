@@ -45,6 +45,23 @@ impl Segment {
         self.tensor.and(usize::try_from(distance).ok())
     }
 
+    /// Tells whether a chunk of `length` bytes from `start` on can have been cut here by its content: whole
+    /// elements, none of them behind the end.
+    pub(super) fn may_hold(&self, start: u64, length: usize) -> bool {
+        let left = self.end.map_or(u64::MAX, |end| end.saturating_sub(start));
+        match u64::try_from(length) {
+            Ok(bytes) if bytes < left => self.aligned(length) == length,
+            Ok(bytes) => bytes == left,
+            Err(_) => false,
+        }
+    }
+
+    /// Tells whether nothing behind a chunk of `length` bytes from `start` on has a say in where it ends.
+    pub(super) fn ends_alone(&self, start: u64, length: usize) -> bool {
+        let end = u64::try_from(length).ok().and_then(|length| start.checked_add(length));
+        self.width_bytes == 1 || (end.is_some() && end == self.end)
+    }
+
     /// Returns the length of the chunk that the content would end after `length` bytes, at a whole element.
     pub(super) fn aligned(&self, length: usize) -> usize {
         match length - length % self.width_bytes {

@@ -148,6 +148,29 @@ proptest! {
 }
 
 #[test]
+fn a_change_right_behind_a_chunk_of_whole_elements_moves_its_end() {
+    let sample = Sample::new();
+    // Two tensors of 8-byte elements: content ends chunks within elements, and the cut goes back to a whole one.
+    let segments = layout(&[(1000, 2_500_000, 2), (500, 2_500_000, 2)]);
+    let old = noise(11, 5_001_500);
+    let before = sample.whole(&old, &segments);
+    let mut new = old.clone();
+    let mut end = 0;
+    for (number, piece) in before.iter().enumerate() {
+        end += piece.data.len();
+        if number % 3 == 0 {
+            new.iter_mut().skip(end).take(7).for_each(|byte| *byte ^= 0x55);
+        }
+    }
+    let store = TestRepository::new(4);
+    let reader = ChunkReader::new(&store.repository);
+    let size_bytes = u64::try_from(old.len()).unwrap();
+    let list = ListReader::new(&reader, &FileContent::Inline(refs(&before)), size_bytes).unwrap();
+    let (found, ..) = sample.cut(&new, &segments, Predicted::new(Some(list), size_bytes));
+    require_same(&found, &sample.whole(&new, &segments));
+}
+
+#[test]
 fn what_stands_unchanged_is_hashed_and_not_cut() {
     let sample = Sample::new();
     let segments = Segments::whole(Hint::Unknown);
