@@ -53,10 +53,8 @@ class Repository:
 
     def __init__(self, root, password=None, key_file_text=None):
         self.store = Store(root)
-        self.keys = Keys(*self._master(password, key_file_text))
         check(self.store.names["config"], "missing", "config")
-        name = max(self.store.names["config"])
-        body = open_object(self.keys, "config", self.store.read(name))
+        body = self._open_config(self.store.read(max(self.store.names["config"])), password, key_file_text)
         self.config = fmt.decode_config(body, self.keys.repository_id)
         fmt.check_features(self.config)
         self.packs = {}  # pack name -> (size, directory length, content, blocks or None)
@@ -64,23 +62,38 @@ class Repository:
         self.by_name = {}  # (content, first 8 bytes) -> ids
         self.decoded = OrderedDict()
 
-    def _master(self, password, key_file_text):
+    def _open_config(self, stored, password, key_file_text):
+        """Sets `keys`. A key file of an init that was broken off opens too, but not the config."""
+        refused = None
+        for master in self._masters(password, key_file_text):
+            self.keys = Keys(*master)
+            try:
+                return open_object(self.keys, "config", stored)
+            except FormatError as error:
+                refused = refused or error
+        raise refused
+
+    def _masters(self, password, key_file_text):
         secret = ("password", password)
         if key_file_text is not None:
             kind, value = parse_secret(key_file_text)
             if kind == "master":
-                return value[:16], value[16:]
+                yield value[:16], value[16:]
+                return
             secret = ("raw", value)
-        names = self.store.names["key"]
-        refused = None
-        for name in names[: LIMITS["KEY_FILE_COUNT_MAX"]]:
+        found, refused = False, None
+        for name in self.store.names["key"][: LIMITS["KEY_FILE_COUNT_MAX"]]:
             try:
-                return open_key_file(self.store.read(name), secret, name[5:])[:2]
+                master = open_key_file(self.store.read(name), secret, name[5:])[:2]
             except FormatError as error:
                 # Damage is told only when no other key file opens.
                 if error.code != "wrong-key":
                     refused = refused or error
-        raise refused or FormatError("wrong-key", "no key file opens")
+                continue
+            found = True
+            yield master
+        if not found:
+            raise refused or FormatError("wrong-key", "no key file opens")
 
     # the index
 

@@ -27,21 +27,48 @@ pub enum FaultEffect {
     FlippedRead,
     /// A listing lacks one object; which, is drawn from the seed. Nothing happens to other verbs.
     IncompleteList,
+    /// A listing names one object twice; which, is drawn from the seed. Nothing happens to other verbs.
+    DoubledList,
+    /// A put does its work and says that the object was there before, as after a retry whose first answer was
+    /// lost. Nothing happens to other verbs.
+    FalseExisted,
+    /// A put is acknowledged and nothing is stored, as when a disk loses what it never wrote. Nothing happens
+    /// to other verbs.
+    LostPut,
     /// The process is dead: this and all later calls of every verb fail and do nothing.
     Stop,
+    /// The call does its work, then the process is dead.
+    StopAfter,
 }
 
 impl FaultEffect {
     /// All effects.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::FailBefore,
         Self::FailAfter,
         Self::FailForever,
         Self::ShortRead,
         Self::FlippedRead,
         Self::IncompleteList,
+        Self::DoubledList,
+        Self::FalseExisted,
+        Self::LostPut,
         Self::Stop,
+        Self::StopAfter,
     ];
+
+    /// Returns whether the effect changes anything about a call of `verb`.
+    pub fn concerns(self, verb: Verb) -> bool {
+        match self {
+            Self::ShortRead | Self::FlippedRead => {
+                matches!(verb, Verb::Get | Verb::GetRange | Verb::GetVersioned)
+            }
+            Self::IncompleteList | Self::DoubledList => verb == Verb::List,
+            Self::FalseExisted | Self::LostPut => verb == Verb::PutNew,
+            Self::StopAfter | Self::FailAfter => verb.is_mutation(),
+            Self::FailBefore | Self::FailForever | Self::Stop => true,
+        }
+    }
 }
 
 /// One thing that goes wrong at one call.
@@ -96,6 +123,7 @@ pub struct FaultyBackend {
     plan: FaultPlan,
     seen: Vec<AtomicU64>,
     calls: AtomicU64,
+    reached: AtomicBool,
     stopped: AtomicBool,
     entropy: SeededEntropy,
 }
@@ -105,7 +133,8 @@ impl FaultyBackend {
     pub fn new(inner: Arc<dyn Backend>, plan: FaultPlan) -> Self {
         let seen = plan.faults.iter().map(|_| AtomicU64::new(0)).collect();
         let entropy = SeededEntropy::new(plan.seed);
-        Self { inner, plan, seen, calls: AtomicU64::new(0), stopped: AtomicBool::new(false), entropy }
+        let (reached, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner, plan, seen, calls: AtomicU64::new(0), reached, stopped, entropy }
     }
 
     /// Returns how many calls were made, to know how many places there are to break.
@@ -113,18 +142,18 @@ impl FaultyBackend {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Returns whether the plan's [`FaultEffect::Stop`] was reached.
+    /// Returns whether any fault of the plan was reached.
+    pub fn reached(&self) -> bool {
+        self.reached.load(Ordering::SeqCst)
+    }
+
+    /// Returns whether the plan's [`FaultEffect::Stop`] or [`FaultEffect::StopAfter`] was reached.
     pub fn stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Runs one call under the plan; `spoil` damages what it gave back.
-    fn run<T>(
-        &self,
-        verb: Verb,
-        call: impl FnOnce() -> Result<T, BackendError>,
-        spoil: impl Fn(&Self, FaultEffect, T) -> T,
-    ) -> Result<T, BackendError> {
+    /// Counts a call and returns what happens to it.
+    fn effects(&self, verb: Verb) -> Vec<FaultEffect> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let mut effects = Vec::new();
         for (fault, seen) in self.plan.faults.iter().zip(&self.seen) {
@@ -137,6 +166,20 @@ impl FaultyBackend {
                 effects.push(fault.effect);
             }
         }
+        if !effects.is_empty() {
+            self.reached.store(true, Ordering::SeqCst);
+        }
+        effects
+    }
+
+    /// Runs one call under `effects`; `spoil` damages what it gave back.
+    fn run_under<T>(
+        &self,
+        verb: Verb,
+        effects: Vec<FaultEffect>,
+        call: impl FnOnce() -> Result<T, BackendError>,
+        spoil: impl Fn(&Self, FaultEffect, T) -> T,
+    ) -> Result<T, BackendError> {
         if effects.contains(&FaultEffect::Stop) {
             self.stopped.store(true, Ordering::SeqCst);
         }
@@ -146,6 +189,11 @@ impl FaultyBackend {
         if effects.iter().any(|e| matches!(e, FaultEffect::FailBefore | FaultEffect::FailForever)) {
             return Err(planned(verb, "the call failed"));
         }
+        if effects.contains(&FaultEffect::StopAfter) {
+            self.stopped.store(true, Ordering::SeqCst);
+            call()?;
+            return Err(planned(verb, "the store is stopped"));
+        }
         let mut answer = call()?;
         if effects.contains(&FaultEffect::FailAfter) {
             return Err(planned(verb, "the answer was lost"));
@@ -154,6 +202,16 @@ impl FaultyBackend {
             answer = spoil(self, effect, answer);
         }
         Ok(answer)
+    }
+
+    /// Runs one call under the plan.
+    fn run<T>(
+        &self,
+        verb: Verb,
+        call: impl FnOnce() -> Result<T, BackendError>,
+        spoil: impl Fn(&Self, FaultEffect, T) -> T,
+    ) -> Result<T, BackendError> {
+        self.run_under(verb, self.effects(verb), call, spoil)
     }
 
     fn spoil_bytes(&self, effect: FaultEffect, data: Bytes) -> Bytes {
@@ -175,6 +233,10 @@ impl FaultyBackend {
     fn spoil_list(&self, effect: FaultEffect, mut objects: Vec<ObjectInfo>) -> Vec<ObjectInfo> {
         if effect == FaultEffect::IncompleteList && !objects.is_empty() {
             objects.remove(draw(&self.entropy, objects.len() as u64) as usize);
+        }
+        if effect == FaultEffect::DoubledList && !objects.is_empty() {
+            let at = draw(&self.entropy, objects.len() as u64) as usize;
+            objects.insert(at, objects[at].clone());
         }
         objects
     }
@@ -199,7 +261,14 @@ impl Backend for FaultyBackend {
     }
 
     fn put_new(&self, key: &ObjectKey, data: Bytes) -> Result<PutOutcome, BackendError> {
-        self.run(Verb::PutNew, || self.inner.put_new(key, data), keep)
+        let effects = self.effects(Verb::PutNew);
+        let is_lost = effects.contains(&FaultEffect::LostPut);
+        let call = || if is_lost { Ok(PutOutcome::Created) } else { self.inner.put_new(key, data) };
+        let spoil = |_: &Self, effect, outcome| match effect {
+            FaultEffect::FalseExisted => PutOutcome::Existed,
+            _ => outcome,
+        };
+        self.run_under(Verb::PutNew, effects, call, spoil)
     }
 
     fn get(&self, key: &ObjectKey, limit_bytes: u64) -> Result<Bytes, BackendError> {
@@ -313,6 +382,19 @@ mod tests {
         let store = read(FaultEffect::IncompleteList);
         assert_eq!(store.list(ObjectKind::Index).unwrap().len(), 2);
         assert_eq!(store.list(ObjectKind::Index).unwrap().len(), 3);
+        assert_eq!(read(FaultEffect::DoubledList).list(ObjectKind::Index).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_put_may_be_lost_or_misnamed_or_the_last_thing_that_happens() {
+        let put = |effect| {
+            let (memory, store) = faulty(FaultPlan::one(1, 0, &[Verb::PutNew], effect));
+            let outcome = store.put_new(&key(1), Bytes::from_static(b"x"));
+            (outcome.ok(), memory.objects().len(), store.stopped(), store.reached())
+        };
+        assert_eq!(put(FaultEffect::LostPut), (Some(PutOutcome::Created), 0, false, true));
+        assert_eq!(put(FaultEffect::FalseExisted), (Some(PutOutcome::Existed), 1, false, true));
+        assert_eq!(put(FaultEffect::StopAfter), (None, 1, true, true));
     }
 
     #[test]

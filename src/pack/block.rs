@@ -200,8 +200,8 @@ pub fn open_block_with<T>(
     })
 }
 
-/// Lends the memory of this thread. While it is lent whoever asks again, a task that this thread takes up while
-/// it waits, gets memory of its own.
+/// Lends the memory of this thread. While it is lent whoever asks again, a task that this thread takes up
+/// while it waits, gets memory of its own.
 fn with_room<T>(work: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> T) -> T {
     let (mut coded, mut raw) = ROOM.take();
     let outcome = work(&mut coded, &mut raw);

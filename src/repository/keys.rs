@@ -75,28 +75,42 @@ fn attempt(backend: &dyn Backend, key: &ObjectKey, secret: &Secret) -> Result<At
 /// Returns the repository id and master key that one of the key files gives for `secret`.
 ///
 /// A damaged key file is reported only when no other one opens.
-pub(super) fn unlock(backend: &dyn Backend, secret: &Secret) -> Result<(RepositoryId, MasterKey), Error> {
-    let (_, repository, master, _) = find_key(backend, secret)?;
+///
+/// An `init` that was broken off, or came second, leaves a key file of a repository that never was, maybe for
+/// the same secret: only one that `is_right` counts, unless there is no other.
+pub(super) fn unlock(
+    backend: &dyn Backend,
+    secret: &Secret,
+    is_right: &dyn Fn(RepositoryId, &MasterKey) -> bool,
+) -> Result<(RepositoryId, MasterKey), Error> {
+    let (_, repository, master, _) = find_key(backend, secret, is_right)?;
     Ok((repository, master))
 }
 
 fn find_key(
     backend: &dyn Backend,
     secret: &Secret,
+    is_right: &dyn Fn(RepositoryId, &MasterKey) -> bool,
 ) -> Result<(KeyFileId, RepositoryId, MasterKey, String), Error> {
     let infos = backend.list(ObjectKind::Key)?;
     let limit = usize::try_from(KEY_FILE_COUNT_MAX).unwrap_or(usize::MAX);
-    let mut damage = None;
+    let (mut damage, mut strange) = (None, None);
     let tried = infos.len().min(limit);
     for info in infos.iter().take(limit) {
         match attempt(backend, &info.key, secret)? {
             Attempt::Opened(repository, master, label) => {
                 let id = KeyFileId(info.key.id_bytes().unwrap_or_default());
-                return Ok((id, repository, master, label));
+                if is_right(repository, &master) {
+                    return Ok((id, repository, master, label));
+                }
+                strange = strange.or(Some((id, repository, master, label)));
             }
             Attempt::Wrong => {}
             Attempt::Damaged(error) => damage = damage.or(Some(error)),
         }
+    }
+    if let Some(strange) = strange {
+        return Ok(strange);
     }
     if infos.is_empty() {
         let reason = "has no key files; a printed sheet of the master key still opens it".to_owned();
@@ -106,10 +120,14 @@ fn find_key(
 }
 
 impl Repository {
+    fn find_own_key(&self, secret: &Secret) -> Result<(KeyFileId, RepositoryId, MasterKey, String), Error> {
+        find_key(self.backend.as_ref(), secret, &|repository, _| repository == self.keys.repository())
+    }
+
     /// Returns the key files; the one that `secret` opens carries its label.
     pub fn list_keys(&self, secret: Option<&Secret>) -> Result<Vec<KeyInfo>, Error> {
         let opened = match secret {
-            Some(secret) => Some(find_key(self.backend.as_ref(), secret)?),
+            Some(secret) => Some(self.find_own_key(secret)?),
             None => None,
         };
         let mut keys = Vec::new();
@@ -127,7 +145,7 @@ impl Repository {
     pub fn reveal_master(&self, secret: &super::OpenSecret) -> Result<MasterKey, Error> {
         match secret {
             super::OpenSecret::Master(_, master) => Ok(master.clone()),
-            super::OpenSecret::KeyFile(secret) => Ok(unlock(self.backend.as_ref(), secret)?.1),
+            super::OpenSecret::KeyFile(secret) => Ok(self.find_own_key(secret)?.2),
         }
     }
 
@@ -145,7 +163,7 @@ impl Repository {
 
     /// Returns the key file that `secret` opens.
     pub fn key_of(&self, secret: &Secret) -> Result<KeyFileId, Error> {
-        Ok(find_key(self.backend.as_ref(), secret)?.0)
+        Ok(self.find_own_key(secret)?.0)
     }
 
     /// Removes a key file; refuses the last one.

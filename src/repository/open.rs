@@ -124,13 +124,16 @@ impl Repository {
         let Some(newest) = configs.last() else {
             return Err(Error::NoRepository { location: backend.location() });
         };
-        let (repository, master) = match secret {
-            OpenSecret::Master(repository, master) => (*repository, master.clone()),
-            OpenSecret::KeyFile(secret) => unlock(backend.as_ref(), secret)?,
-        };
-        let keys = KeyRing::new(repository, &master, environment.entropy.clone());
         let object = newest.key.path();
         let stored = backend.get(&newest.key, CONFIG_PLAIN_MAX_BYTES + SHELL_BYTES)?;
+        let (repository, master) = match secret {
+            OpenSecret::Master(repository, master) => (*repository, master.clone()),
+            OpenSecret::KeyFile(secret) => unlock(backend.as_ref(), secret, &|repository, master| {
+                let keys = KeyRing::new(repository, master, environment.entropy.clone());
+                open_object(&keys, Kind::Config, object, &stored, CONFIG_PLAIN_MAX_BYTES).is_ok()
+            })?,
+        };
+        let keys = KeyRing::new(repository, &master, environment.entropy.clone());
         let body = open_object(&keys, Kind::Config, object, &stored, CONFIG_PLAIN_MAX_BYTES)?;
         let config = Config::decode(&body).map_err(|error| Error::of_format(object, &error))?;
         refuse_unknown(object, &config.incompat)?;

@@ -4,6 +4,7 @@ mod backend_conformance;
 mod backend_s3;
 mod cli;
 mod cli_reference;
+mod reliability;
 mod requests;
 mod rivals;
 mod support;

@@ -1,0 +1,282 @@
+//! Hosts that do what they like, faults at every other step, and a map of snapshots to files beside them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use snap::backend::faulty::{Fault, FaultEffect, FaultPlan, FaultyBackend};
+use snap::backend::{Backend, ObjectKind};
+use snap::base::SnapshotId;
+use snap::maintain::copy::{CopySelection, copy};
+use snap::maintain::forget::forget;
+use snap::maintain::prune::{PruneOptions, prune};
+use snap::maintain::repair::{RepairIndexOptions, repair_index};
+use snap::maintain::retention::{Keep, RetentionPolicy};
+use snap::repository::{OpenSecret, Repository};
+
+use super::world::{Dice, Files, World, prune_options, secret};
+
+/// Seconds that a prune waits before it deletes.
+const GRACE_SECONDS: u64 = 3 * 3_600;
+
+/// A host: its name, its local index, and what it has to back up.
+struct Host {
+    name: String,
+    index: tempfile::TempDir,
+    files: Files,
+}
+
+/// Hosts at one repository.
+struct Run {
+    seed: u64,
+    dice: Dice,
+    world: World,
+    hosts: Vec<Host>,
+    steps: u64,
+    faults: u64,
+}
+
+/// What the store does wrong: anything but lies about puts, which nothing can survive.
+const EFFECTS: [FaultEffect; 10] = [
+    FaultEffect::FailBefore,
+    FaultEffect::FailAfter,
+    FaultEffect::FailForever,
+    FaultEffect::ShortRead,
+    FaultEffect::FlippedRead,
+    FaultEffect::IncompleteList,
+    FaultEffect::DoubledList,
+    FaultEffect::FalseExisted,
+    FaultEffect::Stop,
+    FaultEffect::StopAfter,
+];
+
+impl Run {
+    fn new(seed: u64, hosts: u64) -> Self {
+        println!("seed {seed}");
+        let (dice, world) = (Dice::new(seed), World::new(seed));
+        let host = |number| Host {
+            name: format!("host{number}"),
+            index: tempfile::tempdir().unwrap(),
+            files: dice.files(),
+        };
+        let hosts = (0..hosts).map(host).collect();
+        Self { seed, dice, world, hosts, steps: 0, faults: 0 }
+    }
+
+    fn context(&self, what: &str) -> String {
+        format!("seed {}, step {}: {what}", self.seed, self.steps)
+    }
+
+    /// Opens the repository as a host does, every other time through a store that does one thing wrong.
+    fn open(&mut self, host: usize) -> (Option<Arc<Repository>>, Arc<FaultyBackend>) {
+        let mut plan = FaultPlan { seed: self.dice.below(1 << 40), faults: Vec::new() };
+        if self.dice.below(2) == 0 {
+            let effect = EFFECTS[self.dice.below(EFFECTS.len() as u64) as usize];
+            plan.faults = vec![Fault { call: self.dice.below(40), verbs: Vec::new(), effect }];
+        }
+        let store: Arc<dyn Backend> = Arc::new(self.world.store.clone());
+        let faulty = Arc::new(FaultyBackend::new(store, plan));
+        let index = self.hosts[host].index.path();
+        let repository = self.world.open_through(faulty.clone(), Some(index)).ok();
+        (repository, faulty)
+    }
+
+    fn backup(&mut self, host: usize) {
+        let mut files = self.hosts[host].files.clone();
+        self.dice.change(&mut files);
+        self.world.write_source(&files);
+        self.hosts[host].files = files.clone();
+        let (repository, faulty) = self.open(host);
+        let name = self.hosts[host].name.clone();
+        let outcome = repository.map(|repository| self.world.backup_in(&repository, &name));
+        self.faults += u64::from(faulty.reached());
+        if !faulty.reached() {
+            assert!(matches!(outcome, Some(Ok(_))), "{}: {outcome:?}", self.context("backup"));
+        }
+        // What is listed is committed, whatever the answer was.
+        let listed = self.listed();
+        if let Some(Ok(id)) = outcome {
+            assert!(listed.contains(&id), "{}", self.context("a snapshot that was promised is not there"));
+        }
+        let new: Vec<SnapshotId> =
+            listed.into_iter().filter(|id| !self.world.model.contains_key(id)).collect();
+        assert!(new.len() <= 1, "{}", self.context("one backup, two snapshots"));
+        new.into_iter().for_each(|id| drop(self.world.model.insert(id, files.clone())));
+    }
+
+    fn listed(&self) -> BTreeSet<SnapshotId> {
+        let infos = self.world.store.list(ObjectKind::Snapshot).unwrap();
+        infos.iter().map(|info| SnapshotId(info.key.id_bytes().unwrap())).collect()
+    }
+
+    fn forget(&mut self, host: usize) {
+        let ids: Vec<SnapshotId> = self.world.model.keys().copied().collect();
+        let gone: Vec<SnapshotId> = ids.into_iter().filter(|_| self.dice.below(3) == 0).collect();
+        let (repository, faulty) = self.open(host);
+        let outcome = repository.map(|repository| forget(&repository, &gone, false));
+        self.faults += u64::from(faulty.reached());
+        let left = self.listed();
+        match outcome {
+            Some(Ok(_)) => assert!(gone.iter().all(|id| !left.contains(id)), "{}", self.context("forget")),
+            _ => assert!(faulty.reached(), "{}", self.context("forget failed")),
+        }
+        self.world.model.retain(|id, _| !gone.contains(id) || left.contains(id));
+    }
+
+    fn prune(&mut self, host: usize, policy: RetentionPolicy) {
+        let keep = policy.last;
+        let (repository, faulty) = self.open(host);
+        let options = PruneOptions { policy, ..prune_options(GRACE_SECONDS) };
+        let outcome = repository.map(|repository| prune(&repository, options).map_err(|e| e.to_string()));
+        self.faults += u64::from(faulty.reached());
+        let is_fine = match &outcome {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => faulty.reached() || error.contains("locked"),
+            None => faulty.reached(),
+        };
+        assert!(is_fine, "{}: {outcome:?}", self.context("prune"));
+        // Retention drops snapshots by its own right; only with it may any be gone.
+        if keep.is_some() {
+            let left = self.listed();
+            let before = self.world.model.len();
+            self.world.model.retain(|id, _| left.contains(id));
+            assert!(self.world.model.len() >= before.min(4), "{}", self.context("prune kept too few"));
+        }
+    }
+
+    fn others(&mut self, host: usize, which: u64) {
+        let (repository, faulty) = self.open(host);
+        let Some(repository) = repository else { return };
+        let outcome = match which {
+            0 => {
+                let options = RepairIndexOptions { dry_run: false, lock_wait: Duration::ZERO };
+                repair_index(&repository, &options).map(drop)
+            }
+            1 => {
+                let target = self.world.beside(self.seed + 77);
+                let copied = copy(&repository, &target.open(None), &CopySelection::default(), false);
+                copied.map(|report| {
+                    let is_all = report.copied.len() == self.world.model.len();
+                    assert!(is_all || faulty.reached(), "{}", self.context("copy"));
+                })
+            }
+            _ => {
+                let master = self.world.key().1;
+                let added = repository.add_key(&master, &secret(5), "another");
+                added.and_then(|id| repository.remove_key(&id, Duration::ZERO))
+            }
+        };
+        self.faults += u64::from(faulty.reached());
+        let is_fine =
+            faulty.reached() || outcome.as_ref().map_or_else(|e| e.to_string().contains("locked"), |()| true);
+        assert!(is_fine, "{}: {outcome:?}", self.context("repair, copy or key"));
+    }
+
+    fn step(&mut self) {
+        self.steps += 1;
+        let host = self.dice.below(self.hosts.len() as u64) as usize;
+        match self.dice.below(16) {
+            0..=6 => self.backup(host),
+            7 => self.forget(host),
+            8..=10 => self.prune(host, RetentionPolicy::default()),
+            11..=13 => {
+                let which = self.dice.below(3);
+                self.others(host, which);
+            }
+            14 => self.hosts[host].index = tempfile::tempdir().unwrap(),
+            // Also back, as when a host's clock was wrong.
+            _ => self.world.set_clock_error(self.dice.below(7_200) as i64 - 3_600),
+        }
+        self.world.wait(self.dice.below(4_000) as i64);
+    }
+
+    /// Fails unless everything is there, for a host with its own index and for one without.
+    fn require_whole(&self, what: &str) {
+        let context = self.context(what);
+        let host = self.dice.below(self.hosts.len() as u64) as usize;
+        for index in [Some(self.hosts[host].index.path()), None] {
+            let repository = self.world.open(index);
+            self.world.require_whole(&repository, None, &BTreeSet::new(), &context);
+            self.world.require_sound(&repository, &context);
+        }
+    }
+
+    fn end(&self) {
+        self.world.wait(1_000_000);
+        self.require_whole("end");
+        self.world.require_no_garbage(&self.context("end"));
+        self.require_whole("after the last prune");
+        let opened = self.world.open(None).reveal_master(&OpenSecret::KeyFile(secret(9)));
+        assert!(opened.is_ok(), "{}", self.context("the key is gone"));
+    }
+}
+
+fn sequence(seed: u64, steps: u64) -> (u64, u64) {
+    let mut run = Run::new(seed, 1 + seed % 3);
+    for step in 0..steps {
+        run.step();
+        if step % 6 == 5 {
+            run.require_whole("between");
+        }
+    }
+    run.end();
+    (run.steps, run.faults)
+}
+
+/// Hourly backups by three hosts and a daily prune that keeps the last few, with faults throughout.
+fn days(seed: u64, days: u64, backups_a_day: u64) {
+    let mut run = Run::new(seed, 3);
+    let mut bound = 0;
+    for day in 0..days {
+        for _ in 0..backups_a_day {
+            for host in 0..3 {
+                run.steps += 1;
+                run.backup(host);
+            }
+            run.world.wait(24 * 3_600 / backups_a_day as i64);
+        }
+        run.steps += 1;
+        run.prune(0, RetentionPolicy { last: Some(Keep::N(4)), ..RetentionPolicy::default() });
+        run.require_whole("evening");
+        let stored = run.world.stored_bytes();
+        // Two days' worth of what is kept, dropped and waiting for its grace, and of what was broken off.
+        if day == 1 {
+            bound = 3 * stored;
+        }
+        assert!(day < 2 || stored <= bound, "{}: {stored} of {bound}", run.context("stored bytes"));
+    }
+    println!(
+        "seed {seed}: {days} days, {} steps, {} faults, {} bytes",
+        run.steps,
+        run.faults,
+        run.world.stored_bytes()
+    );
+    run.end();
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+#[test]
+fn whatever_hosts_do_and_stores_fail_at_the_model_is_what_is_stored() {
+    let first = variable("SNAP_SWEEP_SEED").unwrap_or(1);
+    let limit = variable("SNAP_SWEEP_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
+    let start = Instant::now();
+    let (mut sequences, mut steps, mut faults) = (0, 0, 0);
+    while sequences < 4 || limit.is_some_and(|limit| start.elapsed() < limit) {
+        let (more_steps, more_faults) = sequence(first + sequences, 24);
+        (sequences, steps, faults) = (sequences + 1, steps + more_steps, faults + more_faults);
+    }
+    println!("{sequences} sequences, {steps} steps, {faults} faults");
+    assert!(faults > 0);
+}
+
+#[test]
+fn days_of_backups_by_three_hosts_lose_nothing_and_stay_small() {
+    let seed = variable("SNAP_SWEEP_SEED").unwrap_or(1);
+    match variable("SNAP_SWEEP_MINUTES") {
+        Some(_) => days(seed, 60, 24),
+        None => days(seed, 6, 3),
+    }
+}
