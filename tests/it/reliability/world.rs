@@ -297,7 +297,6 @@ pub(super) fn environment(
         host: "host".to_owned(),
         memory: Memory::default(),
         index: index.map_or(IndexPlace::Temporary, |folder| IndexPlace::Folder(folder.to_path_buf())),
-        memory: snap::base::Memory::default(),
     }
 }
 
