@@ -31,15 +31,13 @@ def model(folder, scale, dtype):
 
 def dumps(folder, scale, given=None):
     """Three days of one database, as plain SQL."""
-    options = ["--days", 2, "--scale", scale, "--forms", "sql"]
-    days = given or once(folder / "days", BENCHES / "make-dumps", *options)
-    states = []
-    for day in range(3):
-        path = folder / str(day) / "dump.sql"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
+    states = [folder / str(day) / "dump.sql" for day in range(3)]
+    if not all(path.exists() for path in states):
+        options = ["--days", 2, "--scale", scale, "--forms", "sql"]
+        days = given or once(folder / "days", BENCHES / "make-dumps", *options)
+        for day, path in enumerate(states):
+            path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(days / f"day{day}.sql", path)
-        states.append(path)
     return states
 
 
