@@ -2,9 +2,10 @@
 //! their place, its end is where the cutter would end it, and hashing them tells.
 //!
 //! That holds for chunks that the same rules ended by their content: the last chunk of the previous version
-//! ended with the file, and counts only where the new one ends as well. A chunk that ends at a whole element
-//! ended a few bytes before the place that its content named, so the bytes behind it have a say too: it counts
-//! only where the chunk behind it stands as well. Whether the rules are the same is for the caller to know.
+//! ended with the file, and counts only where the new one ends as well. A chunk that ends at a whole
+//! element ended a few bytes before the place that its content named, so the bytes behind it have a say
+//! too: it counts only where the chunk behind it stands as well. Whether the rules are the same is for the
+//! caller to know.
 
 use rayon::prelude::*;
 

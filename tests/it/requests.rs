@@ -1,4 +1,5 @@
-//! How much commands ask of a store, in calls: on S3 each is one request, and the first is preceded by a sign of
+//! How much commands ask of a store, in calls: on S3 each is one request, and the first is preceded by a
+//! sign of
 //! life.
 
 use std::path::Path;

@@ -150,7 +150,8 @@ proptest! {
 #[test]
 fn a_change_right_behind_a_chunk_of_whole_elements_moves_its_end() {
     let sample = Sample::new();
-    // Two tensors of 8-byte elements: content ends chunks within elements, and the cut goes back to a whole one.
+    // Two tensors of 8-byte elements: content ends chunks within elements, and the cut goes back to a whole
+    // one.
     let segments = layout(&[(1000, 2_500_000, 2), (500, 2_500_000, 2)]);
     let old = noise(11, 5_001_500);
     let before = sample.whole(&old, &segments);
