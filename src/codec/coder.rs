@@ -33,6 +33,8 @@ pub(super) const CONSTANT: u8 = 2;
 const LITERALS_LEVEL: i32 = -100_000;
 /// The smallest window that zstd knows, as a power of two.
 const WINDOW_LOG_MIN: u32 = 10;
+/// The longest prefix and block together, as a power of two, that the tables of a level remember whole.
+const LEVEL_SPAN_LOG_MAX: u32 = 19;
 /// The hash table of level 3, as a power of two, for short inputs.
 const HASH_LOG_MIN: u32 = 15;
 
@@ -47,6 +49,7 @@ thread_local! {
     static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static COMPRESSOR: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
     static DECOMPRESSOR: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+    static PREFIX_COMPRESSOR: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
 }
 
 /// Appends `part` as coded to `out` and returns the number of its coder.
@@ -121,21 +124,26 @@ pub(super) fn compress_with_prefix(
     level: i32,
     out: &mut Vec<u8>,
 ) -> Result<(), CodecError> {
-    // The prefix is borrowed by the context for one frame, so a context of its own keeps lifetimes honest.
-    let mut context = CCtx::create();
-    context.set_parameter(CParameter::CompressionLevel(level)).map_err(CodecError::zstd)?;
-    // By itself a level looks back less far than the longest base with the longest block, and its table
-    // forgets the beginning of it.
     let span = window_log(raw.len() + base.len());
-    let hash = CParameter::HashLog(span.saturating_sub(2).max(HASH_LOG_MIN));
-    for parameter in [CParameter::WindowLog(span), hash] {
-        context.set_parameter(parameter).map_err(CodecError::zstd)?;
-    }
-    context.ref_prefix(base).map_err(CodecError::zstd)?;
     FRAME.with_borrow_mut(|frame| {
         frame.clear();
         frame.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-        context.compress2(frame, raw).map_err(CodecError::zstd)?;
+        if span <= LEVEL_SPAN_LOG_MAX && is_only_content(base) {
+            PREFIX_COMPRESSOR.with_borrow_mut(|context| {
+                context.compress_using_dict(frame, raw, base, level).map_err(CodecError::zstd)
+            })?;
+        } else {
+            // The prefix is borrowed by the context, so one that the thread keeps cannot take it.
+            let mut context = CCtx::create();
+            // By itself a level looks back less far than the longest base with the longest block, and its
+            // table forgets the beginning of it.
+            let hash = CParameter::HashLog(span.saturating_sub(2).max(HASH_LOG_MIN));
+            for parameter in [CParameter::CompressionLevel(level), CParameter::WindowLog(span), hash] {
+                context.set_parameter(parameter).map_err(CodecError::zstd)?;
+            }
+            context.ref_prefix(base).map_err(CodecError::zstd)?;
+            context.compress2(frame, raw).map_err(CodecError::zstd)?;
+        }
         out.extend_from_slice(frame);
         Ok(())
     })

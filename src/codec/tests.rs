@@ -267,3 +267,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_base_is_a_prefix_whatever_it_begins_with_and_however_long_it_is() {
+    let coding = Coding::Whole(PartCoder::Zstd { level: PREFIX_LEVEL });
+    let magic = zstd::zstd_safe::MAGIC_DICTIONARY.to_le_bytes();
+    for base_bytes in [5, 300, 40_000, 600_000] {
+        let mut bytes = vec![0; base_bytes];
+        blake3::Hasher::new().update(b"base").finalize_xof().fill(&mut bytes);
+        for begins in [&b""[..], &magic] {
+            bytes[..begins.len()].copy_from_slice(begins);
+            // A copy: zstd takes a prefix whose memory the block shares for overwritten.
+            let raw = bytes[base_bytes - base_bytes.min(20_000)..].to_vec();
+            let base = Base { use_: BaseUse::Prefix, bytes: &bytes, skip: 0 };
+            let coded = encode(&raw, coding, base).unwrap();
+            assert!(base_bytes < 8 || coded.len() < 200, "{base_bytes} {}", coded.len());
+            assert_eq!(decode(&coded, raw.len(), &bytes).unwrap(), raw);
+        }
+    }
+}
