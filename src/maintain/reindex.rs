@@ -6,9 +6,8 @@ use crate::backend::ErrorKind;
 use crate::base::limits::INDEX_PACK_COUNT_MAX;
 use crate::base::{IndexId, PackId};
 use crate::format::index::IndexPack;
-use crate::format::pack::Directory;
 use crate::index::PackRecord;
-use crate::repository::{Error, Repository};
+use crate::repository::{Error, Repository, record_of_known};
 
 /// About how large the body of a merged index object becomes: held in memory, far below its limit.
 const MERGED_BODY_BYTES: usize = 8 << 20;
@@ -72,13 +71,7 @@ impl Batch {
     ) -> Result<(IndexId, Vec<PackRecord>), E> {
         let packs: Vec<IndexPack> = self.packs.into_values().collect();
         let id = write(&packs)?;
-        let records = packs.into_iter().map(|pack| PackRecord {
-            id: pack.id,
-            size_bytes: pack.size_bytes,
-            directory_bytes: pack.directory_bytes,
-            content: pack.content,
-            directory: Directory::default(),
-        });
+        let records = packs.into_iter().map(record_of_known);
         Ok((id, records.collect()))
     }
 }

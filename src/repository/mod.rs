@@ -34,6 +34,7 @@ pub use standing::Standing;
 pub use stored_file::StoredFile;
 pub(crate) use sync::parallel;
 pub use trees::{DirectoryWriter, TreeCursor, find_path, tree_chunk_ids};
+pub use uploader::record_of_known;
 pub use writer::{ChunkWriter, WriterStats};
 
 use crate::backend::Backend;

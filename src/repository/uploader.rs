@@ -140,6 +140,17 @@ fn upload(context: &UploadContext, pack: FinishedPack, waiting: &Mutex<Waiting>)
     if is_due { write_index(context, &mut waiting) } else { Ok(()) }
 }
 
+/// Returns the record of a pack whose directory the local index has already.
+pub fn record_of_known(pack: IndexPack) -> PackRecord {
+    PackRecord {
+        id: pack.id,
+        size_bytes: pack.size_bytes,
+        directory_bytes: pack.directory_bytes,
+        content: pack.content,
+        directory: Directory::default(),
+    }
+}
+
 /// Returns what an index object says of a pack: with its directory where that weighs little.
 pub(super) fn index_entry(record: PackRecord) -> IndexPack {
     let copies = u64::from(record.size_bytes) >= COPY_DIRECTORY_FROM_BYTES;
@@ -171,13 +182,7 @@ impl Repository {
         packs.sort_by_key(|pack| pack.id);
         packs.dedup_by_key(|pack| pack.id);
         let (id, stored_bytes) = self.store_index_object(&packs)?;
-        let records = packs.into_iter().map(|pack| PackRecord {
-            id: pack.id,
-            size_bytes: pack.size_bytes,
-            directory_bytes: pack.directory_bytes,
-            content: pack.content,
-            directory: Directory::default(),
-        });
+        let records = packs.into_iter().map(record_of_known);
         self.index.apply([(id, records.collect())], &[])?;
         Ok(stored_bytes)
     }
