@@ -29,11 +29,13 @@ pub(super) struct Case {
     /// Snapshots that the command drops.
     pub(super) gone: BTreeSet<SnapshotId>,
     pub(super) run: Run,
+    /// What is so once the command has succeeded.
+    pub(super) holds: fn(&Repository) -> bool,
 }
 
 impl Case {
     fn new(name: &'static str, world: World, run: Run) -> Self {
-        Self { name, world, pending: None, gone: BTreeSet::new(), run }
+        Self { name, world, pending: None, gone: BTreeSet::new(), run, holds: |_| true }
     }
 
     /// Fails unless everything that was committed is whole, with `repository` and its index.
@@ -134,7 +136,7 @@ pub(super) fn add_key_case(seed: u64) -> Case {
         told(repository.add_key(&world.key().1, &secret(3), "second"))?;
         told(repository.key_of(&secret(3))).map(drop)
     });
-    Case::new("add key", world, run)
+    Case { holds: |repository| repository.key_of(&secret(3)).is_ok(), ..Case::new("add key", world, run) }
 }
 
 pub(super) fn remove_key_case(seed: u64) -> Case {
@@ -147,7 +149,7 @@ pub(super) fn remove_key_case(seed: u64) -> Case {
             false => Ok(()),
         }
     });
-    Case::new("remove key", world, run)
+    Case { holds: |repository| repository.key_of(&secret(3)).is_err(), ..Case::new("remove key", world, run) }
 }
 
 pub(super) fn repair_index_case(seed: u64) -> Case {

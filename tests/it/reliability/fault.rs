@@ -7,8 +7,13 @@ use std::sync::Arc;
 use snap::backend::faulty::{Fault, FaultEffect, FaultPlan, FaultyBackend};
 use snap::backend::record::{RecordBackend, Verb};
 
-use super::commands::{Case, backup_case, copy_case, prune_case, repair_index_case, takeover_case};
-use super::world::World;
+use snap::repository::OpenSecret;
+
+use super::commands::{
+    Case, add_key_case, backup_case, copy_case, forget_case, prune_case, remove_key_case, repair_index_case,
+    takeover_case,
+};
+use super::world::{World, secret};
 
 /// How often `case` calls each verb, the opening included.
 fn calls_of(case: &Case) -> Vec<(Verb, u64)> {
@@ -40,8 +45,9 @@ fn require_named_or_whole(case: &Case, world: &World, context: &str) {
     }
 }
 
-fn sweep(case: &Case) {
-    let (seed, start, calls) = (case.world.seed, case.world.store.state(), calls_of(case));
+/// One fault at a time: each effect at each call that it concerns.
+fn sweep(case: &Case, injected_min: u64) {
+    let (seed, calls) = (case.world.seed, calls_of(case));
     let (mut injected, mut succeeded) = (0, 0);
     for effect in FaultEffect::ALL {
         // The crash sweep does these.
@@ -51,53 +57,98 @@ fn sweep(case: &Case) {
         for (verb, count) in calls.iter().filter(|(verb, _)| effect.concerns(*verb)) {
             for call in 0..*count {
                 let context = format!("seed {seed}: {} with {effect:?} at {verb:?} {call}", case.name);
-                let world = case.world.at(start.clone());
-                let plan = FaultPlan { seed, faults: vec![Fault { call, verbs: vec![*verb], effect }] };
-                let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
-                let opened = world.open_through(faulty.clone(), None).map_err(|error| error.to_string());
-                let outcome = opened.and_then(|repository| (case.run)(&world, &repository));
-                injected += u64::from(faulty.reached());
-                succeeded += u64::from(outcome.is_ok());
-                if effect == FaultEffect::LostPut {
-                    require_named_or_whole(case, &world, &context);
-                    continue;
-                }
-                let repository = world.open(None);
-                case.require_whole(&world, &repository, &context);
-                if let (Ok(()), Some(pending)) = (&outcome, &case.pending) {
-                    let ids = repository.snapshot_ids().unwrap();
-                    let is_new = |id: &&_| !world.model.contains_key(id);
-                    let new = ids.iter().find(is_new).unwrap_or_else(|| panic!("{context}: no snapshot"));
-                    assert!(&world.restore(&repository, new).unwrap() == pending, "{context}");
-                }
+                let fault = Fault { call, verbs: vec![*verb], effect };
+                let (is_reached, is_fine) = inject(case, fault, &context);
+                injected += u64::from(is_reached);
+                succeeded += u64::from(is_reached && is_fine);
             }
         }
     }
     println!("seed {seed}: {}: {injected} faults, {succeeded} of them survived", case.name);
-    assert!(injected > 20, "{injected} faults");
+    assert!(injected >= injected_min, "{injected} faults");
+}
+
+/// Runs the command with one fault; returns whether that was met, and whether the command succeeded.
+fn inject(case: &Case, fault: Fault, context: &str) -> (bool, bool) {
+    let effect = fault.effect;
+    let world = case.world.at(case.world.store.state());
+    let plan = FaultPlan { seed: world.seed, faults: vec![fault] };
+    let faulty = FaultyBackend::new(Arc::new(world.store.clone()), plan).passing_time(world.hand());
+    let faulty = Arc::new(faulty);
+    let opened = world.open_through(faulty.clone(), None).map_err(|error| error.to_string());
+    let outcome = opened.and_then(|repository| (case.run)(&world, &repository));
+    if effect == FaultEffect::LostPut {
+        require_named_or_whole(case, &world, context);
+        return (faulty.reached(), outcome.is_ok());
+    }
+    let repository = world.open(None);
+    case.require_whole(&world, &repository, context);
+    let opened = repository.reveal_master(&OpenSecret::KeyFile(secret(9)));
+    assert!(opened.is_ok(), "{context}: the key is gone");
+    // A listing may say that there is nothing to do.
+    let is_told = !matches!(effect, FaultEffect::IncompleteList | FaultEffect::OldData);
+    if outcome.is_ok() && is_told {
+        require_done(case, &world, context);
+    }
+    if matches!(effect, FaultEffect::Full | FaultEffect::ReadOnly | FaultEffect::TimeOut) {
+        // There is space again, or the right to write, and the lease of the one that failed has run out.
+        world.wait(1_000);
+        assert_eq!((case.run)(&world, &world.open(None)), Ok(()), "{context}, again");
+        case.require_whole(&world, &world.open(None), context);
+        require_done(case, &world, context);
+    }
+    (faulty.reached(), outcome.is_ok())
+}
+
+/// Fails unless all is as it is after a command that succeeded.
+fn require_done(case: &Case, world: &World, context: &str) {
+    let repository = world.open(None);
+    let ids = repository.snapshot_ids().unwrap();
+    assert!((case.holds)(&repository), "{context}: it succeeded and did nothing");
+    assert!(!ids.iter().any(|id| case.gone.contains(id)), "{context}: a dropped snapshot is there");
+    if let Some(pending) = &case.pending {
+        let is_new = |id: &&_| !world.model.contains_key(id);
+        let new = ids.iter().find(is_new).unwrap_or_else(|| panic!("{context}: no snapshot"));
+        assert!(&world.restore(&repository, new).unwrap() == pending, "{context}");
+    }
 }
 
 #[test]
 fn any_call_of_a_backup_may_fail_or_lie() {
-    sweep(&backup_case(21));
+    sweep(&backup_case(21), 20);
 }
 
 #[test]
 fn any_call_of_a_prune_may_fail_or_lie() {
-    sweep(&prune_case(22, 0));
+    sweep(&prune_case(22, 0), 20);
 }
 
 #[test]
 fn any_call_of_a_takeover_may_fail_or_lie() {
-    sweep(&takeover_case(23));
+    sweep(&takeover_case(23), 20);
 }
 
 #[test]
 fn any_call_of_a_copy_may_fail_or_lie() {
-    sweep(&copy_case(24));
+    sweep(&copy_case(24), 20);
 }
 
 #[test]
 fn any_call_of_a_repair_of_the_index_may_fail_or_lie() {
-    sweep(&repair_index_case(25));
+    sweep(&repair_index_case(25), 20);
+}
+
+#[test]
+fn any_call_of_a_forget_may_fail_or_lie() {
+    sweep(&forget_case(26), 20);
+}
+
+#[test]
+fn any_call_of_adding_a_key_may_fail_or_lie() {
+    sweep(&add_key_case(27), 20);
+}
+
+#[test]
+fn any_call_of_removing_a_key_may_fail_or_lie() {
+    sweep(&remove_key_case(28), 20);
 }

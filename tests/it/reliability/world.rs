@@ -130,6 +130,16 @@ impl World {
         self.set_time(self.now() + seconds);
     }
 
+    /// Returns what lets seconds pass in this world.
+    pub(super) fn hand(&self) -> impl Fn(u64) + Send + Sync + 'static {
+        let (clock, store) = (self.clock.clone(), self.store.clone());
+        move |seconds| {
+            let seconds = seconds as i64;
+            let now = clock.seconds.fetch_add(seconds, Ordering::SeqCst) + seconds;
+            store.set_now(Time::from_seconds(now));
+        }
+    }
+
     /// Opens the repository through `backend`, with the local index in `index` or with an empty one.
     pub(super) fn open_through(
         &self,
