@@ -144,7 +144,7 @@ impl ChunkWriter {
         Ok(Self {
             repository,
             shared,
-            open: OpenBlocks::default(),
+            open: OpenBlocks::within(memory),
             cache: Arc::new(ChunkCache::for_bases(memory)),
             sampler,
             place: 0,

@@ -22,13 +22,11 @@ use super::{Backend, BackendError, ErrorKind, ObjectInfo, ObjectKey, ObjectKind,
 use super::{Version, Versioned};
 use crate::base::escape::escape_name;
 use crate::base::limits::LEASE_MAX_BYTES;
-use crate::base::{BufferPool, Clock, Entropy, Time};
+use crate::base::{BufferPool, Clock, Entropy, Memory, Time};
 
 /// The file whose lock orders writers of leases; foreign to every listing.
 const MUTEX_NAME: &str = ".mutex";
 
-/// Memory that is kept for reads; nobody has more in use at once than a few packs.
-const READS_MAX_BYTES: usize = 192 << 20;
 /// Reads from this size on use memory again.
 const POOLED_READ_BYTES: u64 = 128 << 10;
 
@@ -45,13 +43,13 @@ pub struct LocalBackend {
 
 impl LocalBackend {
     /// Returns the store at `root`, without touching it. `entropy` names temporary files, `clock` tells old
-    /// ones.
-    pub fn new(root: PathBuf, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>) -> Self {
+    /// ones, `memory` bounds what is kept of it between reads.
+    pub fn new(root: PathBuf, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>, memory: Memory) -> Self {
         Self {
             root,
             entropy,
             clock,
-            reads: BufferPool::new(READS_MAX_BYTES),
+            reads: BufferPool::new(memory.read_buffers_bytes()),
             durable_folders: Mutex::default(),
         }
     }

@@ -18,7 +18,7 @@ use crate::maintain::copy::{CopyReport, CopySelection, copy};
 /// Copies snapshots to another repository.
 pub fn run(context: &Context, args: &CopyArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let source = open::repository(context)?;
+    let source = open::first_repository(context)?;
     let secret = choose_by_flags(
         args.to_key_file.clone(),
         args.to_password_file.clone(),

@@ -69,7 +69,7 @@ pub fn make(context: &Context, store: Arc<dyn Backend>, args: &InitArgs) -> Resu
         None => present_secret(context, &source)?,
     };
     let label = args.label.clone().unwrap_or_else(|| context.host(None));
-    let environment = open::environment(context, store)?;
+    let environment = open::environment(context, store, context.memory()?)?;
     match Repository::init(environment, &InitOptions { secret, label }) {
         Ok(repository) => Ok(Made { repository: Arc::new(repository), location, held }),
         Err(error) => {

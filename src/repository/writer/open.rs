@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::limits::{BASE_COUNT_MAX, BLOCK_RAW_MAX_BYTES};
-use crate::base::{BufferPool, ChunkId, PooledBuffer};
+use crate::base::{BufferPool, ChunkId, Memory, PooledBuffer};
 use crate::codec::Hint;
 use crate::format::pack::{Content, DirectoryChunk};
 use crate::repository::{BaseChunk, Error};
@@ -91,9 +91,6 @@ impl OpenBlock {
     }
 }
 
-/// Buffers that are kept: about as many as blocks wait for sealing.
-const BUFFERS_MAX_BYTES: usize = 32 * BLOCK_BYTES;
-
 /// One block for each way of hint.
 #[derive(Debug)]
 pub(super) struct OpenBlocks {
@@ -101,13 +98,12 @@ pub(super) struct OpenBlocks {
     buffers: Arc<BufferPool>,
 }
 
-impl Default for OpenBlocks {
-    fn default() -> Self {
-        Self { blocks: Vec::new(), buffers: BufferPool::new(BUFFERS_MAX_BYTES) }
-    }
-}
-
 impl OpenBlocks {
+    /// Returns no blocks yet, for a run that may take so much memory.
+    pub(super) fn within(memory: Memory) -> Self {
+        Self { blocks: Vec::new(), buffers: BufferPool::new(memory.block_buffers_bytes()) }
+    }
+
     /// Returns an empty buffer for the plaintext of a block.
     pub(super) fn buffer(&self, capacity_bytes: usize) -> PooledBuffer {
         self.buffers.take(capacity_bytes)
