@@ -12,6 +12,7 @@ mod server;
 mod signals;
 mod streams;
 mod trees;
+mod witness;
 
 use std::ffi::OsStr;
 use std::io::Write;

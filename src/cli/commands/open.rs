@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::witness::{Knowledge, Purpose};
 use crate::backend::{self, Backend, BackendError, ErrorKind, Location, ObjectKind};
 use crate::base::escape::escape_name;
 use crate::base::{Memory, RepositoryId};
@@ -71,21 +72,28 @@ pub fn exists(store: &dyn Backend) -> Result<bool, CliError> {
 }
 
 /// Returns the repository that is meant, its index up to date.
-pub fn repository(context: &Context) -> Result<Arc<Repository>, CliError> {
-    let (repository, _) = repository_unsynced(context)?;
+pub fn repository(context: &Context, purpose: Purpose) -> Result<Arc<Repository>, CliError> {
+    let (repository, _) = repository_unsynced(context, purpose)?;
     repository.sync_index()?;
     Ok(repository)
 }
 
 /// Returns the repository that is meant and what opened it; its local index may be behind.
-pub fn repository_unsynced(context: &Context) -> Result<(Arc<Repository>, OpenSecret), CliError> {
-    meant(context, context.memory()?)
+pub fn repository_unsynced(
+    context: &Context,
+    purpose: Purpose,
+) -> Result<(Arc<Repository>, OpenSecret), CliError> {
+    meant(context, purpose, context.memory()?)
 }
 
-fn meant(context: &Context, memory: Memory) -> Result<(Arc<Repository>, OpenSecret), CliError> {
+fn meant(
+    context: &Context,
+    purpose: Purpose,
+    memory: Memory,
+) -> Result<(Arc<Repository>, OpenSecret), CliError> {
     let choice = context.repository()?;
     let store = store_within(context, &choice.location, memory)?;
-    unlock(context, store, &context.secret_source()?, memory).map_err(|error| match error.kind() {
+    unlock(context, store, &context.secret_source()?, purpose, memory).map_err(|error| match error.kind() {
         ExitKind::NoRepository if choice.is_default => error
             .without_hints()
             .with_hint("make it with: snap backup --init PATH; or name another with --repo"),
@@ -95,8 +103,8 @@ fn meant(context: &Context, memory: Memory) -> Result<(Arc<Repository>, OpenSecr
 
 /// Returns the repository that is meant, its index up to date, for a run that opens another one as well and
 /// halves its memory between them.
-pub fn first_repository(context: &Context) -> Result<Arc<Repository>, CliError> {
-    let (repository, _) = meant(context, context.memory()?.of_two())?;
+pub fn first_repository(context: &Context, purpose: Purpose) -> Result<Arc<Repository>, CliError> {
+    let (repository, _) = meant(context, purpose, context.memory()?.of_two())?;
     repository.sync_index()?;
     Ok(repository)
 }
@@ -107,14 +115,30 @@ pub fn other_repository(
     context: &Context,
     location: &str,
     source: &SecretSource,
+    purpose: Purpose,
 ) -> Result<Arc<Repository>, CliError> {
     let memory = context.memory()?.of_two();
-    let (repository, _) = unlock(context, store_within(context, location, memory)?, source, memory)?;
+    let store = store_within(context, location, memory)?;
+    let (repository, _) = unlock(context, store, source, purpose, memory)?;
     repository.sync_index()?;
     Ok(repository)
 }
 
 fn unlock(
+    context: &Context,
+    store: Arc<dyn Backend>,
+    source: &SecretSource,
+    purpose: Purpose,
+    memory: Memory,
+) -> Result<(Arc<Repository>, OpenSecret), CliError> {
+    let knowledge = Knowledge::of(context, store.as_ref());
+    let (repository, secret) = unlock_any(context, store.clone(), source, memory)
+        .map_err(|error| knowledge.explain(store.as_ref(), purpose, error))?;
+    knowledge.compare(&repository, purpose)?;
+    Ok((repository, secret))
+}
+
+fn unlock_any(
     context: &Context,
     store: Arc<dyn Backend>,
     source: &SecretSource,

@@ -9,4 +9,5 @@ mod fault;
 mod init;
 mod meanwhile;
 mod model;
+mod witness;
 mod world;
