@@ -287,7 +287,7 @@ impl ChunkWriter {
             return Ok(());
         }
         let slot = Slot::of(content, hint, run_bytes, bases);
-        if let Some(full) = self.open.make_room(slot, self.place, run_bytes, bases) {
+        if let Some(full) = self.open.make_room(slot, self.place, run, bases) {
             self.flush_block(slot, full)?;
         }
         let block = self.open.of(slot);
@@ -448,3 +448,6 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
     }
     uploader.finish();
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,9 @@ const TREE_BLOCK_BYTES: usize = 512 << 10;
 const BASED_BLOCK_BYTES: usize = 64 << 10;
 /// Bytes of a file that the runs of a block with a base are spread over at most.
 const BASED_SPAN_MAX_BYTES: u64 = 512 << 10;
+/// Chunks of a block, where they are tiny: fewer than a reader takes, so that the names in the blocks that
+/// wait weigh little beside their bytes.
+const CHUNK_COUNT_MAX: usize = 1 << 14;
 /// Base of a block.
 pub(super) const BASE_BYTES: u64 = 512 << 10;
 
@@ -129,11 +132,13 @@ impl OpenBlocks {
         &mut self,
         slot: Slot,
         place: u64,
-        run_bytes: usize,
+        run: &[(ChunkId, &[u8])],
         bases: &[BaseChunk],
     ) -> Option<OpenBlock> {
         let (_, block) = self.blocks.iter_mut().find(|(held, _)| *held == slot)?;
+        let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
         let fits = block.raw.len() + run_bytes <= slot.limit_bytes()
+            && block.chunks.len() + run.len() <= CHUNK_COUNT_MAX
             && bytes_of(&block.bases) + bytes_of(bases) <= BASE_BYTES
             && count_fits(block.bases.len() + bases.len())
             && (!slot.has_base || place.saturating_sub(block.start) <= BASED_SPAN_MAX_BYTES);
