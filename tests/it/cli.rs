@@ -13,6 +13,7 @@ mod server;
 mod signals;
 mod streams;
 mod trees;
+mod witness;
 
 use std::ffi::OsStr;
 use std::io::Write;

@@ -3,8 +3,6 @@
 //! Every file appears under its name whole and synced, or not at all. Leases are compared and replaced under
 //! an exclusive lock on `locks/.mutex`, which the system gives back when a process dies.
 
-mod durable;
-
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
@@ -17,9 +15,9 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use self::durable::{TEMPORARY_PREFIX, Temporary, make_folder, sync_folder};
 use super::{Backend, BackendError, ErrorKind, ObjectInfo, ObjectKey, ObjectKind, PutOutcome};
 use super::{Version, Versioned};
+use crate::base::durable::{TEMPORARY_PREFIX, Temporary, make_folder, sync_folder};
 use crate::base::escape::escape_name;
 use crate::base::limits::LEASE_MAX_BYTES;
 use crate::base::{BufferPool, Clock, Entropy, Time};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::witness::{Knowledge, Purpose};
 use crate::backend::{self, Backend, BackendError, ErrorKind, Location, ObjectKind};
 use crate::base::RepositoryId;
 use crate::base::escape::escape_name;
@@ -62,17 +63,20 @@ pub fn exists(store: &dyn Backend) -> Result<bool, CliError> {
 }
 
 /// Returns the repository that is meant, its index up to date.
-pub fn repository(context: &Context) -> Result<Arc<Repository>, CliError> {
-    let (repository, _) = repository_unsynced(context)?;
+pub fn repository(context: &Context, purpose: Purpose) -> Result<Arc<Repository>, CliError> {
+    let (repository, _) = repository_unsynced(context, purpose)?;
     repository.sync_index()?;
     Ok(repository)
 }
 
 /// Returns the repository that is meant and what opened it; its local index may be behind.
-pub fn repository_unsynced(context: &Context) -> Result<(Arc<Repository>, OpenSecret), CliError> {
+pub fn repository_unsynced(
+    context: &Context,
+    purpose: Purpose,
+) -> Result<(Arc<Repository>, OpenSecret), CliError> {
     let choice = context.repository()?;
     let store = store(context, &choice.location)?;
-    unlock(context, store, &context.secret_source()?).map_err(|error| match error.kind() {
+    unlock(context, store, &context.secret_source()?, purpose).map_err(|error| match error.kind() {
         ExitKind::NoRepository if choice.is_default => error
             .without_hints()
             .with_hint("make it with: snap backup --init PATH; or name another with --repo"),
@@ -85,13 +89,27 @@ pub fn other_repository(
     context: &Context,
     location: &str,
     source: &SecretSource,
+    purpose: Purpose,
 ) -> Result<Arc<Repository>, CliError> {
-    let (repository, _) = unlock(context, store(context, location)?, source)?;
+    let (repository, _) = unlock(context, store(context, location)?, source, purpose)?;
     repository.sync_index()?;
     Ok(repository)
 }
 
 fn unlock(
+    context: &Context,
+    store: Arc<dyn Backend>,
+    source: &SecretSource,
+    purpose: Purpose,
+) -> Result<(Arc<Repository>, OpenSecret), CliError> {
+    let knowledge = Knowledge::of(context, store.as_ref());
+    let (repository, secret) = unlock_any(context, store.clone(), source)
+        .map_err(|error| knowledge.explain(store.as_ref(), purpose, error))?;
+    knowledge.compare(&repository, purpose)?;
+    Ok((repository, secret))
+}
+
+fn unlock_any(
     context: &Context,
     store: Arc<dyn Backend>,
     source: &SecretSource,

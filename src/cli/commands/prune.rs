@@ -3,7 +3,8 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{history, open, select, snapshots};
+use super::witness::Purpose;
+use super::{history, open, select, snapshots, witness};
 use crate::base::SnapshotId;
 use crate::base::parse::{format_size, format_time};
 use crate::cli::args::prune::PruneArgs;
@@ -19,7 +20,7 @@ use crate::repository::Repository;
 /// Applies retention, then reclaims space.
 pub fn run(context: &Context, args: &PruneArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let repository = open::repository(context)?;
+    let repository = open::repository(context, Purpose::write_unless(args.dry_run))?;
     let policy = args.keep.policy(kept_ids(context, args, &repository)?);
     let shows_groups = !policy.is_empty() && (args.dry_run || context.globals.verbose > 0);
     let options = PruneOptions {
@@ -39,6 +40,7 @@ pub fn run(context: &Context, args: &PruneArgs) -> Result<Outcome, CliError> {
     let remembered = result.as_ref().map(|(fields, _)| (Outcome::Done, fields));
     if !args.dry_run {
         history::record(context, &repository, "prune", began, remembered);
+        witness::remember(context, &repository);
     }
     let (fields, report) = result?;
     for group in &report.groups {

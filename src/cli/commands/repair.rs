@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{history, open, select};
+use super::witness::Purpose;
+use super::{history, open, select, witness};
 use crate::base::escape::escape_name;
 use crate::cli::args::maintain::{RepairCommand, RepairIndexArgs, RepairPacksArgs, RepairSnapshotsArgs};
 use crate::cli::context::Context;
@@ -28,7 +29,7 @@ pub fn run(context: &Context, command: &RepairCommand) -> Result<Outcome, CliErr
 
 fn index(context: &Context, args: &RepairIndexArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let (repository, _) = open::repository_unsynced(context)?;
+    let (repository, _) = open::repository_unsynced(context, Purpose::write_unless(args.dry_run))?;
     let lock_wait = context.globals.lock_wait.unwrap_or_default();
     let options = RepairIndexOptions { dry_run: args.dry_run, lock_wait };
     let result = repair_index(&repository, &options).map_err(CliError::from);
@@ -36,6 +37,7 @@ fn index(context: &Context, args: &RepairIndexArgs) -> Result<Outcome, CliError>
     let remembered = result.as_ref().map(|(outcome, fields, _)| (*outcome, fields));
     if !args.dry_run {
         history::record(context, &repository, "repair index", began, remembered);
+        witness::remember(context, &repository);
     }
     let (outcome, fields, report) = result?;
     let out = &context.out;
@@ -90,7 +92,7 @@ fn fields(args: &RepairIndexArgs, report: &RepairIndexReport) -> serde_json::Val
 
 fn packs(context: &Context, args: &RepairPacksArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let (repository, _) = open::repository_unsynced(context)?;
+    let (repository, _) = open::repository_unsynced(context, Purpose::write_unless(args.dry_run))?;
     let lock_wait = context.globals.lock_wait.unwrap_or_default();
     let options = RepairPacksOptions {
         packs: args.packs.clone(),
@@ -106,6 +108,7 @@ fn packs(context: &Context, args: &RepairPacksArgs) -> Result<Outcome, CliError>
     if !args.dry_run {
         let remembered = result.as_ref().map(|(outcome, fields, _)| (*outcome, fields));
         history::record(context, &repository, "repair packs", began, remembered);
+        witness::remember(context, &repository);
     }
     let (outcome, fields, report) = result?;
     show_packs(context, args, &report)?;
@@ -177,7 +180,7 @@ fn packs_fields(args: &RepairPacksArgs, report: &RepairPacksReport) -> Value {
 
 fn snapshots(context: &Context, args: &RepairSnapshotsArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let (repository, _) = open::repository_unsynced(context)?;
+    let (repository, _) = open::repository_unsynced(context, Purpose::write_unless(args.dry_run))?;
     let mut chosen = Vec::new();
     if !args.snapshots.is_empty() {
         let all = select::load(context, &repository)?;
@@ -199,6 +202,7 @@ fn snapshots(context: &Context, args: &RepairSnapshotsArgs) -> Result<Outcome, C
     if !args.dry_run {
         let remembered = result.as_ref().map(|(outcome, fields, _)| (*outcome, fields));
         history::record(context, &repository, "repair snapshots", began, remembered);
+        witness::remember(context, &repository);
     }
     let (outcome, fields, report) = result?;
     show_snapshots(context, args, &report)?;

@@ -13,4 +13,5 @@ mod meanwhile;
 mod model;
 mod repair;
 mod turns;
+mod witness;
 mod world;
