@@ -68,8 +68,8 @@ struct OldEntry {
 /// Reads the directory of every pack and writes the index anew.
 ///
 /// New index objects are stored before any old one is deleted, and the local index forgets the old ones
-/// first, so that an interruption at any point leaves a whole index. Packs are never deleted; plans that cannot
-/// be read are.
+/// first, so that an interruption at any point leaves a whole index. Packs are never deleted; plans that
+/// cannot be read are.
 pub fn repair_index(
     repository: &Arc<Repository>,
     options: &RepairIndexOptions,
@@ -136,7 +136,7 @@ fn read_old(repository: &Repository, report: &mut RepairIndexReport) -> Result<O
     Ok(old)
 }
 
-/// Names the plans that cannot be read. A plan only allows to delete: without it, the next prune makes another.
+/// Names the plans that cannot be read. A plan only allows to delete: the next prune makes another.
 fn read_plans(repository: &Repository, report: &mut RepairIndexReport) -> Result<(), Error> {
     for info in repository.backend().list(ObjectKind::Plan)? {
         repository.check_stop()?;

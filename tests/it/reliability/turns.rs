@@ -157,7 +157,8 @@ fn sweep(seed: u64, pair: &Pair) {
         (switches, impatient) = (switches + state.switches, impatient + state.impatient);
     }
     println!(
-        "seed {seed}: {}: {SEEDS} interleavings, {switches} switches, {impatient} of no patience, {succeeded:?} succeeded",
+        "seed {seed}: {}: {SEEDS} interleavings, {switches} switches, {impatient} of no patience, \
+         {succeeded:?} succeeded",
         pair.name
     );
     assert!(switches > SEEDS && succeeded.iter().all(|count| *count > 0), "{switches}, {succeeded:?}");
