@@ -100,8 +100,13 @@ impl Repository {
     pub fn init(environment: Environment, options: &InitOptions) -> Result<Self, Error> {
         let backend = &environment.backend;
         backend.prepare()?;
+        // What was stored before the config is asked for is of the repository that has it.
+        let is_used = holds_data(backend.as_ref())?;
         if config_exists(backend.as_ref())? {
             return Err(Error::Exists { location: backend.location() });
+        }
+        if is_used {
+            return Err(config_is_gone());
         }
         let mut id = [0; 16];
         environment.entropy.fill(&mut id);
@@ -149,7 +154,10 @@ impl Repository {
         let configs =
             backend.list(ObjectKind::Config).map_err(|error| no_repository(backend.as_ref(), error))?;
         let Some(newest) = configs.last() else {
-            return Err(Error::NoRepository { location: backend.location() });
+            return Err(match holds_data(backend.as_ref())? {
+                true => config_is_gone(),
+                false => Error::NoRepository { location: backend.location() },
+            });
         };
         let object = newest.key.path();
         let stored = backend.get(&newest.key, CONFIG_PLAIN_MAX_BYTES + SHELL_BYTES)?;
@@ -208,7 +216,27 @@ impl Repository {
     }
 }
 
-/// Tells whether anything of a repository is at the store.
+/// Tells whether the store holds what only a repository leaves there. A key file alone may be left by an init
+/// that was broken off.
+fn holds_data(backend: &dyn Backend) -> Result<bool, Error> {
+    for kind in [ObjectKind::Snapshot, ObjectKind::Index, ObjectKind::Pack] {
+        match backend.list(kind) {
+            Ok(infos) if infos.is_empty() => {}
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind == ErrorKind::NoLocation => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
+}
+
+/// A new config would make another repository, whose prune takes all that is there for waste.
+fn config_is_gone() -> Error {
+    let reason = "is gone, and what is stored here cannot be read without it: put the object back".to_owned();
+    Error::Damaged { object: "config/".to_owned(), reason }
+}
+
+/// Tells whether a config is at the store.
 fn config_exists(backend: &dyn Backend) -> Result<bool, Error> {
     match backend.list(ObjectKind::Config) {
         Ok(configs) => Ok(!configs.is_empty()),

@@ -160,7 +160,12 @@ impl Witness {
         if contradiction.is_some() || compare::lacks(known, &seen) {
             seen.present.extend(listed(repository)?);
             // The lease last: what was dropped before this moved it before.
-            contradiction = compare::contradiction(known, &seen, repository.lease_trace()?);
+            let mut lease = repository.lease_trace()?;
+            if lease.writes < known.lease.writes.max(seen.lease.writes) {
+                // A lease that was read wrong looks like none.
+                lease = repository.lease_trace()?;
+            }
+            contradiction = compare::contradiction(known, &seen, lease);
         }
         seen.dropped = compare::dropped(known, &seen);
         Ok(Look { seen, contradiction })

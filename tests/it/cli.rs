@@ -7,6 +7,7 @@ mod keys;
 mod lifecycle;
 mod maintenance;
 mod memory;
+mod old;
 mod output;
 mod server;
 mod signals;

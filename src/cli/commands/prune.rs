@@ -124,6 +124,14 @@ fn summary_lines(report: &PruneReport) -> Vec<String> {
         let packs = amount(&report.rescued, "pack");
         lines.push(format!("{packs} were to go, are needed again and stay"));
     }
+    if report.let_go.count > 0 {
+        let blocks = amount(&report.let_go, "block");
+        let anew = human::count(report.sealed_anew.count, "block");
+        let more = format_size(report.sealed_anew.bytes);
+        lines.push(format!(
+            "{blocks} kept only for others {would}let go: {anew} {would}sealed anew, about {more} larger"
+        ));
+    }
     if report.repacked.count > 0 {
         let packs = amount(&report.repacked, "pack");
         lines.push(match report.dry_run {
@@ -165,6 +173,8 @@ fn fields(report: &PruneReport) -> Value {
         "packs_pending": tally(&report.pending),
         "packs_rescued": tally(&report.rescued),
         "packs_orphaned": tally(&report.orphans),
+        "blocks_let_go": tally(&report.let_go),
+        "blocks_sealed_anew": tally(&report.sealed_anew),
         "packs_repacked": tally(&report.repacked),
         "packs_written": tally(&report.written),
         "packs_deleted": tally(&report.deleted),

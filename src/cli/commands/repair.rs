@@ -44,6 +44,9 @@ fn index(context: &Context, args: &RepairIndexArgs) -> Result<Outcome, CliError>
     for (id, why) in &report.damaged_indexes {
         out.line(&format!("index {} is damaged and is replaced: {}", id.short(), one_line(why)))?;
     }
+    for (id, why) in &report.damaged_plans {
+        out.line(&format!("prune plan {} is damaged and is removed: {}", id.short(), one_line(why)))?;
+    }
     for (id, why) in &report.unreadable {
         out.line(&format!("pack {id} cannot be read: {}", one_line(why)))?;
     }
@@ -80,6 +83,7 @@ fn fields(args: &RepairIndexArgs, report: &RepairIndexReport) -> serde_json::Val
         "packs_salvaged": report.salvaged,
         "packs_unreadable": report.unreadable.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(),
         "packs_missing": report.missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "plans_damaged": report.damaged_plans.len(),
         "indexes_damaged": report.damaged_indexes.len(),
         "indexes_written": report.written,
         "indexes_deleted": report.deleted,

@@ -6,6 +6,7 @@ use crate::base::limits::{BASE_COUNT_MAX, BLOCK_RAW_MAX_BYTES};
 use crate::base::{BufferPool, ChunkId, Memory, PooledBuffer};
 use crate::codec::Hint;
 use crate::format::pack::{Content, DirectoryChunk};
+use crate::repository::bases::BASE_BYTES;
 use crate::repository::{BaseChunk, Error};
 
 /// Plaintext of a block without base.
@@ -19,8 +20,6 @@ const BASED_SPAN_MAX_BYTES: u64 = 512 << 10;
 /// Chunks of a block, where they are tiny: fewer than a reader takes, so that the names in the blocks that
 /// wait weigh little beside their bytes.
 const CHUNK_COUNT_MAX: usize = 1 << 14;
-/// Base of a block.
-pub(super) const BASE_BYTES: u64 = 512 << 10;
 
 /// What chunks must have in common to share a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +39,11 @@ impl Slot {
         let has_base = !bases.is_empty() && fits;
         let depth = bases.iter().map(|base| base.depth).max().filter(|_| has_base).unwrap_or(0);
         Self { content, hint, has_base, depth }
+    }
+
+    /// Returns where a block of numbers belongs that is mixed with `bases`, or stands alone where there are none.
+    pub(super) fn mixed(hint: Hint, bases: &[BaseChunk]) -> Self {
+        Self { content: Content::Data, hint, has_base: !bases.is_empty(), depth: 0 }
     }
 
     fn limit_bytes(self) -> usize {

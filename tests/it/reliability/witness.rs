@@ -187,6 +187,28 @@ fn a_forget_that_was_broken_off_or_ran_beside_a_prune_raises_no_alarm() {
 }
 
 #[test]
+fn one_wrong_answer_after_a_forget_elsewhere_raises_no_alarm() {
+    let (mut world, ids, state) = seen();
+    world.forget(&ids[..1]);
+    let witness = witness(state.path());
+    let known = witness.known().unwrap();
+    let mut looks = 0;
+    for effect in [FaultEffect::FlippedRead, FaultEffect::ShortRead, FaultEffect::IncompleteList] {
+        for call in 0..24 {
+            let plan = FaultPlan::one(call, call, &[], effect);
+            let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+            let Ok(repository) = world.open_through(faulty.clone(), None) else { continue };
+            let opened = faulty.reached();
+            let Ok(look) = witness.look(&repository, known.as_ref()) else { continue };
+            assert_eq!(look.contradiction, None, "{effect:?} at call {call}");
+            looks += u64::from(!opened && faulty.reached());
+        }
+    }
+    println!("{looks} looks with a wrong answer");
+    assert!(looks > 3, "{looks}");
+}
+
+#[test]
 fn one_wrong_listing_raises_no_alarm_and_is_not_taken_for_a_forget() {
     let (world, ids, state) = seen();
     let mut looks = 0;
