@@ -11,19 +11,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::Run;
 use super::decide::packs_of;
 use super::error::PruneError;
-use super::repack::{Remake, Ways, live_places, trial_bytes};
+use super::growth::Growth;
+use super::repack::{Remake, Ways, live_places};
 use super::survey::Survey;
 use crate::base::PackId;
 use crate::format::pack::Content;
 use crate::index::{BlockInfo, PackInfo};
-use crate::repository::{ChunkReader, Error};
 
 /// Blocks that are kept for others, at most: with more nothing is cut.
 const KEPT_COUNT_MAX: usize = 1 << 22;
-/// Groups judged in one run, those that hold most first.
-const GROUP_COUNT_MAX: usize = 256;
-/// Blocks of a group that are sealed anew to see what that takes.
-const SAMPLE_COUNT: usize = 4;
 /// A cut must give back this part of what it lets go …
 const GAIN_PART: u64 = 8;
 /// … and this part of what is rewritten for it.
@@ -53,11 +49,14 @@ struct Kept {
 
 /// A needed block that leans on such a one.
 #[derive(Debug, Clone, Copy)]
-struct Leaning {
-    pack: usize,
-    first_ordinal: u64,
-    stored_bytes: u64,
-    needed_bytes: u64,
+pub(super) struct Leaning {
+    /// Its pack, by place in the survey.
+    pub(super) pack: usize,
+    pub(super) first_ordinal: u64,
+    pub(super) raw_bytes: u32,
+    pub(super) stored_bytes: u64,
+    /// Plaintext of what of it is needed.
+    pub(super) needed_bytes: u64,
     on: usize,
 }
 
@@ -79,6 +78,16 @@ struct Group {
     kept_bytes: u64,
     leaning: Vec<Leaning>,
     is_held: bool,
+}
+
+/// A group that takes less when it is cut.
+#[derive(Debug)]
+struct Gain {
+    group: Group,
+    grown_bytes: u64,
+    gain_bytes: u64,
+    /// Packs to rewrite for it, by place.
+    packs: BTreeSet<usize>,
 }
 
 impl Run {
@@ -187,28 +196,29 @@ impl Run {
         let mut unsteady: HashSet<u64> = chains.places.keys().copied().collect();
         unsteady.extend(chains.leaning.iter().map(|block| block.first_ordinal));
         let first_ordinals: BTreeMap<usize, u64> = chains.places.iter().map(|(n, at)| (*at, *n)).collect();
-        let (groups, kept) = chains.groups();
-        let mut cuts = Cuts::default();
-        let mut packs: BTreeSet<usize> = BTreeSet::new();
-        let mut rewritten = 0_u64;
         let repository = self.repository.clone();
-        let reader = ChunkReader::new(&repository);
-        for group in groups.into_iter().take(GROUP_COUNT_MAX) {
+        let mut growth = Growth::new(&repository, survey, &unsteady, &chains.leaning);
+        let (groups, kept) = chains.groups();
+        let mut gains = Vec::new();
+        for group in groups {
             self.renew()?;
-            let more: BTreeSet<usize> =
-                group.leaning.iter().map(|block| block.pack).filter(|at| !packs.contains(at)).collect();
-            let more_bytes: u64 = more.iter().map(|at| u64::from(survey.packs[*at].size_bytes)).sum();
-            let repays = |gain: u64| gain.saturating_mul(REWRITE_PART) >= more_bytes;
-            if rewritten.saturating_add(more_bytes) > budget || !repays(group.kept_bytes) {
+            let Some(grown_bytes) = growth.of(&group.leaning)? else { continue };
+            let gain_bytes = group.kept_bytes.saturating_sub(grown_bytes);
+            if gain_bytes > 0 && gain_bytes.saturating_mul(GAIN_PART) >= group.kept_bytes {
+                let packs = group.leaning.iter().map(|block| block.pack).collect();
+                gains.push(Gain { group, grown_bytes, gain_bytes, packs });
+            }
+        }
+        let mut cuts = Cuts { unsteady, ..Cuts::default() };
+        let mut packs = BTreeSet::new();
+        let size = |at: &usize| u64::from(survey.packs[*at].size_bytes);
+        let mut left = budget;
+        for Gain { group, grown_bytes, packs: more, .. } in worth_rewriting(gains, &size) {
+            let more_bytes: u64 = more.iter().filter(|at| !packs.contains(*at)).map(size).sum();
+            if more_bytes > left {
                 continue;
             }
-            let Some(grown_bytes) = grown_bytes(&reader, survey, &group, &unsteady)? else { continue };
-            let gain = group.kept_bytes.saturating_sub(grown_bytes);
-            let is_gain = gain > 0 && gain.saturating_mul(GAIN_PART) >= group.kept_bytes;
-            if !is_gain || !repays(gain) {
-                continue;
-            }
-            rewritten += more_bytes;
+            left -= more_bytes;
             packs.extend(more);
             cuts.anew.extend(group.leaning.iter().map(|block| block.first_ordinal));
             for at in &group.kept {
@@ -219,8 +229,25 @@ impl Run {
             self.report.sealed_anew.bytes += grown_bytes;
         }
         cuts.packs = packs.into_iter().map(|at| survey.packs[at].clone()).collect();
-        cuts.unsteady = unsteady;
         Ok(cuts)
+    }
+}
+
+/// Leaves out what would rewrite a pack that does not repay it; what a group gains counts for its packs in
+/// equal parts.
+fn worth_rewriting(mut gains: Vec<Gain>, size: &dyn Fn(&usize) -> u64) -> Vec<Gain> {
+    loop {
+        let mut of_packs: BTreeMap<usize, u64> = BTreeMap::new();
+        for gain in &gains {
+            let part = gain.gain_bytes / u64::try_from(gain.packs.len()).unwrap_or(u64::MAX).max(1);
+            gain.packs.iter().for_each(|at| *of_packs.entry(*at).or_default() += part);
+        }
+        let before = gains.len();
+        let repays = |at: &usize| of_packs[at].saturating_mul(REWRITE_PART) >= size(at);
+        gains.retain(|gain| gain.packs.iter().all(repays));
+        if gains.len() == before {
+            return gains;
+        }
     }
 }
 
@@ -271,39 +298,9 @@ fn leaning(block: &BlockInfo, survey: &Survey, pack: usize, on: usize) -> Leanin
     Leaning {
         pack,
         first_ordinal: block.location.first_ordinal,
+        raw_bytes: block.location.raw_bytes,
         stored_bytes: u64::from(block.location.stored_bytes),
         needed_bytes: u64::try_from(needed.sum::<usize>()).unwrap_or(u64::MAX),
         on,
     }
-}
-
-/// Returns about how much more the needed blocks of a group take when they are sealed anew: a few of them are,
-/// to see. `None` where one of these is damaged.
-fn grown_bytes(
-    reader: &ChunkReader<'_>,
-    survey: &Survey,
-    group: &Group,
-    unsteady: &HashSet<u64>,
-) -> Result<Option<u64>, PruneError> {
-    let (mut raw, mut sealed) = (0_u128, 0_u128);
-    let blocks = group.leaning.iter().map(|block| block.first_ordinal).collect();
-    let ways = Ways { live: &survey.live, anew: Some(Remake { blocks: &blocks, unsteady }) };
-    let step = group.leaning.len().div_ceil(SAMPLE_COUNT).max(1);
-    for block in group.leaning.iter().skip(step / 2).step_by(step) {
-        let infos =
-            reader.repository().index().pack_blocks(&survey.packs[block.pack].id).map_err(Error::from)?;
-        let Some(info) = infos.iter().find(|info| info.location.first_ordinal == block.first_ordinal) else {
-            return Ok(None);
-        };
-        match trial_bytes(reader, info, ways) {
-            Ok(bytes) => sealed += u128::from(bytes),
-            Err(error) if error.is_damage() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-        raw += u128::from(block.needed_bytes);
-    }
-    let needed: u128 = group.leaning.iter().map(|block| u128::from(block.needed_bytes)).sum();
-    let anew = u64::try_from(sealed * needed / raw.max(1)).unwrap_or(u64::MAX);
-    let before: u64 = group.leaning.iter().map(|block| block.stored_bytes).sum();
-    Ok(Some(anew.saturating_sub(before)))
 }

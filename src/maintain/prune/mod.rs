@@ -8,6 +8,7 @@ mod cut;
 mod decide;
 mod delete;
 mod error;
+mod growth;
 mod reindex;
 mod repack;
 mod report;

@@ -41,7 +41,7 @@ impl Slot {
         Self { content, hint, has_base, depth }
     }
 
-    /// Returns where a block of numbers belongs that is mixed with `bases`, or stands alone where there are none.
+    /// Returns where a block of numbers belongs that is mixed with `bases`; without any it stands alone.
     pub(super) fn mixed(hint: Hint, bases: &[BaseChunk]) -> Self {
         Self { content: Content::Data, hint, has_base: !bases.is_empty(), depth: 0 }
     }
