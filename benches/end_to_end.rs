@@ -23,6 +23,7 @@ fn repository(folder: &Path) -> Arc<Repository> {
             folder.join("repository"),
             entropy.clone(),
             Arc::new(SystemClock),
+            Memory::default(),
         )),
         clock: Arc::new(SystemClock),
         entropy,

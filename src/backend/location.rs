@@ -13,7 +13,7 @@ use super::local::LocalBackend;
 use super::s3::S3Backend;
 use super::{Backend, BackendError, ErrorKind};
 use crate::base::escape::escape_name;
-use crate::base::{Clock, Entropy, SystemClock, SystemEntropy};
+use crate::base::{Clock, Entropy, Memory, SystemClock, SystemEntropy};
 
 /// Limit: an S3 prefix, so that prefix and name stay below the 1,024 bytes of an S3 key.
 const PREFIX_MAX_BYTES: usize = 512;
@@ -57,12 +57,20 @@ pub struct OpenOptions<'a> {
     pub entropy: Arc<dyn Entropy>,
     /// Tells which temporary files are old.
     pub clock: Arc<dyn Clock>,
+    /// How much memory the run may take.
+    pub memory: Memory,
 }
 
 impl<'a> OpenOptions<'a> {
     /// Returns options with the clock and randomness of the system and no extra certificates.
     pub fn new(environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { environment, ca_cert: None, entropy: Arc::new(SystemEntropy), clock: Arc::new(SystemClock) }
+        Self {
+            environment,
+            ca_cert: None,
+            entropy: Arc::new(SystemEntropy),
+            clock: Arc::new(SystemClock),
+            memory: Memory::default(),
+        }
     }
 }
 
@@ -80,7 +88,8 @@ impl fmt::Debug for OpenOptions<'_> {
 pub fn open(location: &Location, options: &OpenOptions<'_>) -> Result<Arc<dyn Backend>, BackendError> {
     Ok(match location {
         Location::Local(path) => {
-            Arc::new(LocalBackend::new(path.clone(), options.entropy.clone(), options.clock.clone()))
+            let (entropy, clock) = (options.entropy.clone(), options.clock.clone());
+            Arc::new(LocalBackend::new(path.clone(), entropy, clock, options.memory))
         }
         Location::S3(s3) => Arc::new(S3Backend::open(s3, options)?),
     })

@@ -287,7 +287,7 @@ fn run_walk(
     mut assembler: Assembler<'_, '_>,
 ) -> Result<(Assembled, Vec<Source>), Error> {
     use std::os::unix::ffi::OsStrExt;
-    let walker = Walker::new(walk.clone());
+    let walker = Walker::within(walk.clone(), producer.repository.memory());
     let paths: Vec<Vec<u8>> =
         walker.paths().iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
     let repository = producer.repository.clone();
@@ -295,7 +295,8 @@ fn run_walk(
     let failed_roots = std::thread::scope(|scope| {
         if estimate {
             scope.spawn(|| {
-                if let Some(totals) = Walker::totals_hint(walk.clone(), repository.stop_flag()) {
+                let memory = repository.memory();
+                if let Some(totals) = Walker::totals_hint(walk.clone(), memory, repository.stop_flag()) {
                     repository.progress().totals(totals.files, totals.bytes);
                 }
             });

@@ -29,6 +29,12 @@ impl Memory {
         Self { limit_bytes: limit_bytes.clamp(Self::MIN_BYTES, Self::MAX_BYTES) }
     }
 
+    /// Returns the memory of one of two repositories that a run has open at once. None of them reads sources,
+    /// so half of the least limit is enough.
+    pub fn of_two(self) -> Self {
+        Self { limit_bytes: self.limit_bytes / 2 }
+    }
+
     /// Returns the limit.
     pub fn limit_bytes(self) -> u64 {
         self.limit_bytes
@@ -56,6 +62,21 @@ impl Memory {
     /// Blocks that wait for sealing or packing, each up to a MiB plain and about as much sealed.
     pub fn blocks_waiting(self) -> usize {
         self.scaled_count(24, 4, 384)
+    }
+
+    /// Buffers of blocks that are kept to be used again: about as many as blocks wait.
+    pub fn block_buffers_bytes(self) -> usize {
+        self.scaled_bytes(32 << 20)
+    }
+
+    /// Buffers of large reads that a local store keeps to be used again.
+    pub fn read_buffers_bytes(self) -> usize {
+        self.scaled_bytes(192 << 20)
+    }
+
+    /// Pieces that a walk looks at ahead, each up to a MiB where entries have long attributes.
+    pub fn walk_pieces_ahead(self) -> usize {
+        self.scaled_count(64, 8, 64)
     }
 
     /// Size at which packs are closed, of those that the config asks for. Never raised: it is what one
@@ -138,6 +159,25 @@ mod tests {
             assert!(memory.restoring_bytes() + memory.based_blocks_bytes() as u64 <= memory.limit_bytes());
             assert!(memory.request_bytes() <= memory.restoring_bytes());
         }
+    }
+
+    #[test]
+    fn each_of_two_repositories_has_half_and_its_writer_fits_into_that() {
+        for mebibytes in [128, 192, 512, 8_192] {
+            let whole = Memory::of(mebibytes << 20);
+            let half = whole.of_two();
+            assert_eq!(half.limit_bytes() * 2, whole.limit_bytes());
+            let copying_bytes = storing_bytes(half) - half.reading_bytes() as u64;
+            assert!(copying_bytes <= half.limit_bytes(), "{mebibytes} MiB");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_to_be_used_again_shrinks_with_the_limit() {
+        let (least, usual) = (Memory::of(0), Memory::default());
+        assert!(least.block_buffers_bytes() < usual.block_buffers_bytes());
+        assert!(least.read_buffers_bytes() < usual.read_buffers_bytes());
+        assert!(least.walk_pieces_ahead() < usual.walk_pieces_ahead());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What every room may use: ids, limits, memory, clock and randomness, buffers, progress, escaping of names.
 
 pub mod clock;
+pub(crate) mod durable;
 pub mod escape;
 pub mod id;
 pub mod limits;

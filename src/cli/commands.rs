@@ -25,6 +25,7 @@ pub mod snapshots;
 pub mod stats;
 pub mod unlock;
 pub mod version;
+pub mod witness;
 
 use super::args::Command;
 use super::context::Context;

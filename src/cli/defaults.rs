@@ -15,6 +15,15 @@ pub fn cache_dir(environment: &Environment) -> Result<PathBuf, CliError> {
     base(environment, "XDG_CACHE_HOME", ".cache", "--cache-dir").map(|base| base.join("snap"))
 }
 
+/// Returns the directory where this host remembers what it saw of repositories: `SNAP_STATE_DIR`, or
+/// `$XDG_STATE_HOME/snap`.
+pub fn state_dir(environment: &Environment) -> Result<PathBuf, CliError> {
+    if let Some(folder) = environment.get("SNAP_STATE_DIR") {
+        return Ok(PathBuf::from(folder));
+    }
+    base(environment, "XDG_STATE_HOME", ".local/state", "SNAP_STATE_DIR").map(|base| base.join("snap"))
+}
+
 /// Returns the key file of the default repository: `$XDG_CONFIG_HOME/snap/default.key`. Whoever makes it
 /// makes it 0600, in a directory 0700.
 pub fn key_file(environment: &Environment) -> Result<PathBuf, CliError> {
@@ -68,6 +77,7 @@ mod tests {
         ]);
         assert_eq!(repository(&environment).unwrap(), PathBuf::from("/data/snap/repository"));
         assert_eq!(cache_dir(&environment).unwrap(), PathBuf::from("/home/ada/.cache/snap"));
+        assert_eq!(state_dir(&environment).unwrap(), PathBuf::from("/home/ada/.local/state/snap"));
         assert_eq!(key_file(&environment).unwrap(), PathBuf::from("/home/ada/.config/snap/default.key"));
     }
 

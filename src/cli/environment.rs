@@ -5,13 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 
 /// Names of the variables that snap itself reads; stores read their own (`AWS_*`).
-pub const VARIABLES: [(&str, &str); 8] = [
+pub const VARIABLES: [(&str, &str); 9] = [
     ("SNAP_REPOSITORY", "Repository, like --repo"),
     ("SNAP_KEY_FILE", "Raw key file or master sheet, like --key-file"),
     ("SNAP_PASSWORD_FILE", "File with the password, like --password-file"),
     ("SNAP_PASSWORD_COMMAND", "Command that prints the password, like --password-command"),
     ("SNAP_PASSWORD", "The password itself; a file is safer"),
     ("SNAP_CACHE_DIR", "Directory of the local index, like --cache-dir"),
+    ("SNAP_STATE_DIR", "Directory where this host remembers what it saw of repositories"),
     ("SNAP_HOST", "Host name of new snapshots, like backup --host"),
     ("CREDENTIALS_DIRECTORY", "Directory of systemd credentials; snap-password in it is read"),
 ];

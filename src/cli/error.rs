@@ -16,6 +16,7 @@ use crate::maintain::repair::RepairPacksError;
 use crate::query::QueryError;
 use crate::query::select::SelectError;
 use crate::repository;
+use crate::repository::witness::Contradiction;
 use crate::restore::RestoreError;
 use crate::source::{FilterError, SourceError, StreamError};
 
@@ -160,6 +161,14 @@ impl From<repository::Error> for CliError {
                 (ExitKind::NoRepository, Some("check --repo, or make a repository with: snap init"))
             }
             Error::Exists { .. } => (ExitKind::Failed, Some("use it as it is, or name another with --repo")),
+            Error::Contradicted { contradiction: Contradiction::Gone { .. }, .. } => (
+                ExitKind::Damaged,
+                Some("mount it if it is not mounted; to begin anew there: snap init --accept-rollback"),
+            ),
+            Error::Contradicted { .. } => (
+                ExitKind::Damaged,
+                Some("find out why before anything is written; if it is meant: --accept-rollback"),
+            ),
             Error::WrongKey { .. } => (
                 ExitKind::WrongKey,
                 Some(

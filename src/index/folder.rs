@@ -70,10 +70,26 @@ fn private_file() -> OpenOptions {
     options
 }
 
+fn lock_file(path: &Path) -> Result<File, IndexError> {
+    private_file().create(true).truncate(false).open(path).map_err(IndexError::folder(path))
+}
+
+/// Takes the lock of whoever reads every pack; `None` when another process has it. The system gives it back
+/// when the file is closed, also by the death of its process.
+pub(super) fn try_lock_reading(folder: &Path) -> Result<Option<File>, IndexError> {
+    let path = folder.join("reading");
+    let file = lock_file(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(IndexError::folder(&path)(error)),
+    }
+}
+
 /// Opening is exclusive, since it may replace; using is not.
 fn lock(folder: &Path) -> Result<File, IndexError> {
     let path = folder.join("lock");
-    let file = private_file().create(true).truncate(false).open(&path).map_err(IndexError::folder(&path))?;
+    let file = lock_file(&path)?;
     for _ in 0..LOCK_ATTEMPT_MAX {
         match file.try_lock() {
             Ok(()) => return Ok(file),

@@ -2,11 +2,14 @@
 //! runs.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::database::{IndexDatabase, signed};
 use super::error::IndexError;
+use super::folder;
 use crate::base::{PackId, Time};
 
 /// Objects larger than this are not cached.
@@ -23,6 +26,14 @@ pub type FileState = (Vec<u8>, Vec<u8>, Vec<u8>);
 
 /// Fingerprint and content of one file, as in [`FileState`].
 pub type FileMemory = (Vec<u8>, Vec<u8>);
+
+/// While it lives, no other process of this host goes on with what this one reads.
+#[derive(Debug)]
+pub struct ReadingGuard(
+    /// Locked until it is closed.
+    #[expect(dead_code, reason = "held, never read")]
+    File,
+);
 
 /// One run of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +153,13 @@ impl IndexDatabase {
                 statement.query_map([], |row| Ok((PackId(row.get(0)?), time_at(row, 1)?, row.get(3)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
+    }
+
+    /// Begins to read every pack; `None` when another process of this host is at it. Only who has this may
+    /// go on with an earlier run, and remember its own.
+    pub fn begin_reading(&self) -> Result<Option<ReadingGuard>, IndexError> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        Ok(folder::try_lock_reading(folder)?.map(ReadingGuard))
     }
 
     /// Returns since when, in seconds of this host's clock, a run reads every pack that has not ended yet.

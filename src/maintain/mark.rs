@@ -58,6 +58,8 @@ pub struct Marked {
     /// Ordinals of the chunk copies that a restore of the snapshots reads, bases included. Of a chunk in
     /// several packs one copy is live, in a pack that is not pending deletion if there is one.
     pub live: LiveSet,
+    /// Those of them that a snapshot needs for themselves: the rest is there only because others lean on it.
+    pub needed: LiveSet,
     /// What cannot be restored.
     pub losses: Losses,
     /// What was seen.

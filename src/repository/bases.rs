@@ -10,7 +10,7 @@
 //! only when they stand near each other in their file: then what a block leans on stands together too, and
 //! reading a file in order decodes each block once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{ChunkReader, Error};
 use crate::base::ChunkId;
@@ -24,6 +24,8 @@ const CHAIN_MAX: u8 = 28;
 const _: () = assert!((CHAIN_MAX as u64) < BASE_DEPTH_MAX);
 /// Text around the place where a chunk's own base is expected, since places shift within a block.
 const SLACK_BYTES: u64 = 12 << 10;
+/// Longest text that a block is coded against.
+pub(super) const BASE_BYTES: u64 = 512 << 10;
 /// A step further down is drawn with this chance, in 256ths: a half.
 const DESCEND_CHANCE: u8 = 128;
 
@@ -39,9 +41,9 @@ pub struct BaseChunk {
 }
 
 /// A base chunk, found.
-struct Found {
-    id: ChunkId,
-    location: ChunkLocation,
+pub(super) struct Found {
+    pub(super) id: ChunkId,
+    pub(super) location: ChunkLocation,
 }
 
 /// Reads the bases of a new block; `None` when none of them is to be had.
@@ -68,7 +70,8 @@ pub(super) fn gather(
     let blocks: Vec<&BlockLocation> = found.iter().map(|base| &base.location.block).collect();
     reader.look_ahead(&blocks)?;
     if found.iter().any(|base| base.location.block.depth >= CHAIN_MAX) {
-        found = descend(reader, content, found, depth_drawn(seed))?;
+        let depth_max = depth_drawn(seed);
+        found = descend(reader, content, found, &|base| base.block.depth <= depth_max)?;
     }
     read(reader, content, found, max_bytes)
 }
@@ -105,21 +108,25 @@ fn depth_drawn(seed: &ChunkId) -> u8 {
     (CHAIN_MAX - 1).saturating_sub(steps)
 }
 
-/// Replaces chunks whose chains are longer than `depth_max` by the bases that they lean on themselves.
-fn descend(
+pub(super) fn first_copy(copies: BTreeMap<ChunkId, ChunkLocation>) -> Option<Found> {
+    copies.into_iter().next().map(|(id, location)| Found { id, location })
+}
+
+/// Replaces chunks that are not `low` enough by the bases that they lean on themselves.
+pub(super) fn descend(
     reader: &ChunkReader<'_>,
     content: Content,
     mut found: Vec<Found>,
-    depth_max: u8,
+    low: &dyn Fn(&ChunkLocation) -> bool,
 ) -> Result<Vec<Found>, Error> {
-    for _ in 0..CHAIN_MAX {
-        if found.iter().all(|base| base.location.block.depth <= depth_max) {
+    for _ in 0..BASE_DEPTH_MAX {
+        if found.iter().all(|base| low(&base.location)) {
             break;
         }
         let mut lower = Vec::with_capacity(found.len());
         let mut seen = HashSet::new();
         for base in found {
-            if base.location.block.depth <= depth_max {
+            if low(&base.location) {
                 if seen.insert(base.id) {
                     lower.push(base);
                 }
@@ -133,7 +140,7 @@ fn descend(
         }
         found = lower;
     }
-    found.retain(|base| base.location.block.depth <= depth_max);
+    found.retain(|base| low(&base.location));
     Ok(found)
 }
 
@@ -145,13 +152,9 @@ fn bases_beside(
     chunk: &ChunkLocation,
 ) -> Result<Vec<Found>, Error> {
     let index = &reader.repository().index;
-    let mut bases = Vec::new();
-    for copies in index.locate_bases(&chunk.block.bases)? {
-        // An ambiguous name is not worth following.
-        if let Some((id, location)) = copies.into_iter().next() {
-            bases.push(Found { id, location });
-        }
-    }
+    // An ambiguous name is not worth following.
+    let bases: Vec<Found> =
+        index.locate_bases(&chunk.block.bases)?.into_iter().filter_map(first_copy).collect();
     let ids: Vec<ChunkId> = bases.iter().map(|base| base.id).collect();
     let total: u64 = bases.iter().map(|base| u64::from(base.location.length_bytes)).sum();
     let raw = u64::from(chunk.block.raw_bytes).max(1);

@@ -1,5 +1,6 @@
 //! What can go wrong with a repository, in kinds that decide exit codes and words.
 
+use super::witness::Contradiction;
 use crate::backend::{BackendError, ErrorKind};
 use crate::base::ChunkId;
 use crate::format::FormatError;
@@ -21,6 +22,14 @@ pub enum Error {
     Exists {
         /// Where.
         location: String,
+    },
+    /// The store does not show what this host last saw there.
+    #[error("the repository at {location} is not what this host last saw there: {contradiction}")]
+    Contradicted {
+        /// Where.
+        location: String,
+        /// What is different.
+        contradiction: Contradiction,
     },
     /// No key file opens with the secret given.
     #[error("wrong password or key: none of {tried} key files opens")]

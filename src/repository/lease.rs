@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Error, Repository};
-use crate::backend::ObjectKind;
-use crate::backend::{ObjectKey, Version};
+use crate::backend::{ErrorKind, ObjectKey, ObjectKind, Version};
 use crate::base::Time;
 use crate::base::id::hex;
 use crate::format::config::LeaseMode;
@@ -27,6 +26,15 @@ pub struct LeaseGuard {
     version: Option<Version>,
     renewed: Time,
     store_time: Time,
+}
+
+/// How far the lease has come: what no forget, prune, repair or removal of a key leaves as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTrace {
+    /// How often it was written since the repository was made.
+    pub writes: u64,
+    /// Whether somebody holds it, or died with it.
+    pub is_held: bool,
 }
 
 fn maintenance_key() -> Result<ObjectKey, Error> {
@@ -58,7 +66,23 @@ impl LeaseGuard {
         }
     }
 
-    fn new_body(repository: &Repository, command: &str) -> Lease {
+    /// Takes the lease when nobody has it, and gives `None` otherwise, and where leases work by listing.
+    ///
+    /// For what need not be alone, but leaves its trace in the lease: see [`Repository::lease_trace`].
+    pub fn acquire_if_free(repository: &Arc<Repository>, command: &str) -> Result<Option<Self>, Error> {
+        match repository.config.lease_mode {
+            LeaseMode::Conditional => match Self::try_conditional(repository, command) {
+                Ok(attempt) => Ok(attempt.ok()),
+                // A full store is where dropping is needed most.
+                Err(Error::Backend(error)) if error.kind == ErrorKind::Full => Ok(None),
+                Err(error) if error.is_damage() => Ok(None),
+                Err(error) => Err(error),
+            },
+            LeaseMode::Listing => Ok(None),
+        }
+    }
+
+    fn new_body(repository: &Repository, command: &str, sequence: u64) -> Lease {
         let mut owner = [0; 16];
         repository.entropy.fill(&mut owner);
         Lease {
@@ -68,13 +92,13 @@ impl LeaseGuard {
             command: command.to_owned(),
             started: repository.clock.now(),
             ttl_seconds: TTL_SECONDS,
-            sequence: 0,
+            sequence,
         }
     }
 
     fn try_conditional(repository: &Arc<Repository>, command: &str) -> Result<Result<Self, String>, Error> {
         let key = maintenance_key()?;
-        let body = Self::new_body(repository, command);
+        let mut sequence = 0;
         let expected = match repository.backend.get_versioned(&key)? {
             None => None,
             Some(found) => {
@@ -86,9 +110,11 @@ impl LeaseGuard {
                         return Ok(Err(describe(&held)));
                     }
                 }
+                sequence = held.sequence.saturating_add(1);
                 Some(found.version)
             }
         };
+        let body = Self::new_body(repository, command, sequence);
         let data = repository.seal_lease(&body.encode()?)?;
         let written = repository.backend.replace(&key, data, expected.as_ref())?;
         // The answer may have been lost or late: what is stored decides.
@@ -107,7 +133,7 @@ impl LeaseGuard {
     }
 
     fn try_listing(repository: &Arc<Repository>, command: &str) -> Result<Result<Self, String>, Error> {
-        let body = Self::new_body(repository, command);
+        let body = Self::new_body(repository, command, 0);
         let key = ObjectKey::lock(&format!("m-{}", hex(&body.owner)))
             .ok_or(Error::Internal { what: "name of the lease" })?;
         let data = repository.seal_lease(&body.encode()?)?;
@@ -215,6 +241,28 @@ impl Repository {
         Ok(found?.modified)
     }
 
+    /// Returns how far the lease has come. Every write of it, by whomever, is one further, unless somebody
+    /// deletes it or puts an older one back.
+    ///
+    /// A lease that cannot be read counts as none. Where leases work by listing they leave no trace, which is
+    /// told as one that is held for ever.
+    pub fn lease_trace(&self) -> Result<LeaseTrace, Error> {
+        if self.config.lease_mode == LeaseMode::Listing {
+            return Ok(LeaseTrace { writes: 0, is_held: true });
+        }
+        let key = maintenance_key()?;
+        let found = self.backend.get_versioned(&key)?;
+        let lease = found.and_then(|found| self.decoded_lease(&key, &found.data));
+        Ok(lease.map_or(LeaseTrace { writes: 0, is_held: false }, |lease| LeaseTrace {
+            writes: lease.sequence.saturating_add(1),
+            is_held: lease.ttl_seconds > 0,
+        }))
+    }
+
+    fn decoded_lease(&self, key: &ObjectKey, stored: &[u8]) -> Option<Lease> {
+        self.open_lease(key, stored).ok().and_then(|body| Lease::decode(&body).ok())
+    }
+
     /// Frees the maintenance lease by force. Returns who held it, `None` when nobody did.
     ///
     /// For a person who knows that the holder is dead; a holder that lives finds out at its next renewal.
@@ -222,15 +270,25 @@ impl Repository {
         let mut holder = None;
         for info in self.backend.list(ObjectKind::Lock)? {
             let Some(found) = self.backend.get_versioned(&info.key)? else { continue };
-            let lease = self
-                .open_lease(&info.key, &found.data)
-                .ok()
-                .and_then(|body| Lease::decode(&body).ok())
-                .filter(|lease| lease.ttl_seconds > 0);
-            if let Some(lease) = lease {
-                holder = Some(describe(&lease));
+            let lease = self.decoded_lease(&info.key, &found.data);
+            if let Some(lease) = lease.as_ref().filter(|lease| lease.ttl_seconds > 0) {
+                holder = Some(describe(lease));
             }
-            self.backend.delete(&info.key)?;
+            match lease {
+                // It counts on, so it is not deleted.
+                Some(mut lease) if info.key == maintenance_key()? => {
+                    if lease.ttl_seconds > 0 {
+                        lease.ttl_seconds = 0;
+                        lease.sequence = lease.sequence.saturating_add(1);
+                        let data = self.seal_lease(&lease.encode()?)?;
+                        let written = self.backend.replace(&info.key, data, Some(&found.version))?;
+                        if written.is_none() {
+                            return Err(Error::Locked { holder: describe(&lease) });
+                        }
+                    }
+                }
+                _ => self.backend.delete(&info.key)?,
+            }
         }
         Ok(holder)
     }

@@ -9,6 +9,7 @@ mod lease;
 mod lists;
 mod objects;
 mod open;
+mod rebase;
 mod standing;
 mod stored_file;
 mod sync;
@@ -16,6 +17,7 @@ mod sync;
 pub(crate) mod testing;
 mod trees;
 mod uploader;
+pub mod witness;
 mod writer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,16 +28,17 @@ pub use bases::BaseChunk;
 pub use chunks::{ChunkCache, ChunkReader};
 pub use error::{Error, describe};
 pub use keys::KeyInfo;
-pub use lease::LeaseGuard;
+pub use lease::{LeaseGuard, LeaseTrace};
 pub use lists::{ListReader, ListWriter};
 pub use objects::{LoadedSnapshots, seen_digest};
-pub use open::{Environment, IndexPlace, InitOptions, OpenSecret};
+pub use open::{ConfigIdentity, Environment, IndexPlace, InitOptions, OpenSecret};
+pub use rebase::{NewBase, bases_that_stay};
 pub use standing::Standing;
 pub use stored_file::StoredFile;
 pub(crate) use sync::parallel;
 pub use trees::{DirectoryWriter, TreeCursor, find_path, tree_chunk_ids};
 pub use uploader::record_of_known;
-pub use writer::{ChunkWriter, WriterStats};
+pub use writer::{ChunkWriter, WriterStats, sealed_bytes};
 
 use crate::backend::Backend;
 use crate::base::{Clock, Entropy, Memory, Progress};
@@ -49,6 +52,7 @@ pub struct Repository {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) keys: KeyRing,
     pub(crate) config: Config,
+    pub(crate) identity: ConfigIdentity,
     pub(crate) index: IndexDatabase,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -74,6 +78,11 @@ impl Repository {
     /// Returns the config in force.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Returns which config object is in force.
+    pub fn identity(&self) -> ConfigIdentity {
+        self.identity
     }
 
     /// Returns the local index.

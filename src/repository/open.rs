@@ -19,6 +19,32 @@ use crate::index::{IndexDatabase, IndexSettings};
 /// Size at which packs of a new repository are closed.
 const PACK_TARGET_BYTES: u32 = 64 << 20;
 
+/// Number of the config of a new repository.
+const FIRST_CONFIG: u32 = 1;
+
+/// Which config object is in force. A config is never written again under its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigIdentity {
+    /// Its number.
+    pub number: u32,
+    /// BLAKE3 of its stored bytes.
+    pub digest: [u8; 32],
+}
+
+impl ConfigIdentity {
+    fn of(number: u32, stored: &[u8]) -> Self {
+        Self { number, digest: *blake3::hash(stored).as_bytes() }
+    }
+
+    /// Returns that of the newest config in `backend`, which needs no key; `None` when there is none.
+    pub fn read(backend: &dyn Backend) -> Result<Option<Self>, Error> {
+        let configs = backend.list(ObjectKind::Config)?;
+        let Some(newest) = configs.last() else { return Ok(None) };
+        let stored = backend.get(&newest.key, CONFIG_PLAIN_MAX_BYTES + SHELL_BYTES)?;
+        Ok(Some(Self::of(newest.key.name().parse().unwrap_or(FIRST_CONFIG), &stored)))
+    }
+}
+
 /// What a run brings along: store, clock, randomness, and where it reports to.
 #[derive(Debug, Clone)]
 pub struct Environment {
@@ -74,8 +100,13 @@ impl Repository {
     pub fn init(environment: Environment, options: &InitOptions) -> Result<Self, Error> {
         let backend = &environment.backend;
         backend.prepare()?;
+        // What was stored before the config is asked for is of the repository that has it.
+        let is_used = holds_data(backend.as_ref())?;
         if config_exists(backend.as_ref())? {
             return Err(Error::Exists { location: backend.location() });
+        }
+        if is_used {
+            return Err(config_is_gone());
         }
         let mut id = [0; 16];
         environment.entropy.fill(&mut id);
@@ -96,7 +127,8 @@ impl Repository {
         let entropy = environment.entropy.as_ref();
         store_key_file(backend.as_ref(), repository, &master, &options.secret, &options.label, now, entropy)?;
         let stored = seal_object(&keys, Kind::Config, &config.encode()?, CONFIG_PLAIN_MAX_BYTES)?;
-        match backend.put_new(&ObjectKey::config(1), stored) {
+        let identity = ConfigIdentity::of(FIRST_CONFIG, &stored);
+        match backend.put_new(&ObjectKey::config(FIRST_CONFIG), stored) {
             Ok(crate::backend::PutOutcome::Created) => {}
             Ok(crate::backend::PutOutcome::Existed) => {
                 return Err(Error::Exists { location: backend.location() });
@@ -106,7 +138,7 @@ impl Repository {
             }
             Err(error) => return Err(error.into()),
         }
-        Self::assemble(environment, keys, config)
+        Self::assemble(environment, keys, config, identity)
     }
 
     /// Opens a repository and brings its local index up to date.
@@ -122,10 +154,14 @@ impl Repository {
         let configs =
             backend.list(ObjectKind::Config).map_err(|error| no_repository(backend.as_ref(), error))?;
         let Some(newest) = configs.last() else {
-            return Err(Error::NoRepository { location: backend.location() });
+            return Err(match holds_data(backend.as_ref())? {
+                true => config_is_gone(),
+                false => Error::NoRepository { location: backend.location() },
+            });
         };
         let object = newest.key.path();
         let stored = backend.get(&newest.key, CONFIG_PLAIN_MAX_BYTES + SHELL_BYTES)?;
+        let identity = ConfigIdentity::of(newest.key.name().parse().unwrap_or(FIRST_CONFIG), &stored);
         let (repository, master) = match secret {
             OpenSecret::Master(repository, master) => (*repository, master.clone()),
             OpenSecret::KeyFile(secret) => unlock(backend.as_ref(), secret, &|repository, master| {
@@ -141,10 +177,15 @@ impl Repository {
             let reason = "belongs to another repository".to_owned();
             return Err(Error::Damaged { object: object.to_owned(), reason });
         }
-        Self::assemble(environment, keys, config)
+        Self::assemble(environment, keys, config, identity)
     }
 
-    fn assemble(environment: Environment, keys: KeyRing, config: Config) -> Result<Self, Error> {
+    fn assemble(
+        environment: Environment,
+        keys: KeyRing,
+        config: Config,
+        identity: ConfigIdentity,
+    ) -> Result<Self, Error> {
         let settings = IndexSettings::within(environment.memory);
         let index = match &environment.index {
             IndexPlace::Folder(folder) => {
@@ -157,6 +198,7 @@ impl Repository {
             backend: environment.backend,
             keys,
             config,
+            identity,
             index,
             clock: environment.clock,
             entropy: environment.entropy,
@@ -174,7 +216,27 @@ impl Repository {
     }
 }
 
-/// Tells whether anything of a repository is at the store.
+/// Tells whether the store holds what only a repository leaves there. A key file alone may be left by an init
+/// that was broken off.
+fn holds_data(backend: &dyn Backend) -> Result<bool, Error> {
+    for kind in [ObjectKind::Snapshot, ObjectKind::Index, ObjectKind::Pack] {
+        match backend.list(kind) {
+            Ok(infos) if infos.is_empty() => {}
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind == ErrorKind::NoLocation => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
+}
+
+/// A new config would make another repository, whose prune takes all that is there for waste.
+fn config_is_gone() -> Error {
+    let reason = "is gone, and what is stored here cannot be read without it: put the object back".to_owned();
+    Error::Damaged { object: "config/".to_owned(), reason }
+}
+
+/// Tells whether a config is at the store.
 fn config_exists(backend: &dyn Backend) -> Result<bool, Error> {
     match backend.list(ObjectKind::Config) {
         Ok(configs) => Ok(!configs.is_empty()),

@@ -56,7 +56,14 @@ impl Repository {
             self.progress.warn(&format!("{error}; run `snap check`"));
         }
         self.set_index_damage(damage);
-        self.sync_plans().map(|_| ())
+        match self.sync_plans() {
+            // Readers need no plan, and those who write ask for them again.
+            Err(error) if error.is_damage() => {
+                self.progress.warn(&format!("{error}; `snap repair index` removes it"));
+                Ok(())
+            }
+            outcome => outcome.map(drop),
+        }
     }
 
     /// Returns the index objects that the store lists.

@@ -17,9 +17,10 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 
+pub use moved::sealed_bytes;
 use open::{OpenBlock, OpenBlocks, Slot};
 
-use super::bases::{BaseChunk, gather, gather_exactly};
+use super::bases::{BASE_BYTES, BaseChunk, gather, gather_exactly};
 use super::uploader::{UploadContext, Uploader};
 use super::{ChunkCache, ChunkReader, Error, Repository};
 use crate::base::{BufferPool, ChunkId};
@@ -144,7 +145,7 @@ impl ChunkWriter {
         Ok(Self {
             repository,
             shared,
-            open: OpenBlocks::default(),
+            open: OpenBlocks::within(memory),
             cache: Arc::new(ChunkCache::for_bases(memory)),
             sampler,
             place: 0,
@@ -236,7 +237,7 @@ impl ChunkWriter {
         let mut block = OpenBlock { bases: bases.to_vec(), skip: Some(skip), ..OpenBlock::default() };
         block.raw = self.open.buffer(run_bytes);
         block.add_run(&absent)?;
-        self.flush_block(Slot { content: Content::Data, hint, has_base: true, depth: 0 }, block)
+        self.flush_block(Slot::mixed(hint, bases), block)
     }
 
     /// Returns the chunks of a run that nobody is storing yet, each once: a run may hold a chunk twice.
@@ -287,7 +288,7 @@ impl ChunkWriter {
             return Ok(());
         }
         let slot = Slot::of(content, hint, run_bytes, bases);
-        if let Some(full) = self.open.make_room(slot, self.place, run_bytes, bases) {
+        if let Some(full) = self.open.make_room(slot, self.place, run, bases) {
             self.flush_block(slot, full)?;
         }
         let block = self.open.of(slot);
@@ -312,7 +313,7 @@ impl ChunkWriter {
         self.save_features(FEATURES_WAITING_MAX)?;
         rayon::spawn(move || {
             shared.note_features(&sampler, slot, &block);
-            let sealed = seal(&repository, cache, slot, block);
+            let sealed = seal(&ChunkReader::with_cache(&repository, cache), slot, block);
             if sealed.as_ref().is_ok_and(|sealed| sealed.fell_back) {
                 shared.fallbacks.fetch_add(1, Ordering::Relaxed);
                 repository
@@ -381,19 +382,13 @@ impl Drop for ChunkWriter {
     }
 }
 
-fn seal(
-    repository: &Repository,
-    cache: Arc<ChunkCache>,
-    slot: Slot,
-    block: OpenBlock,
-) -> Result<SealedBlock, Error> {
-    let keys = &repository.keys;
+fn seal(reader: &ChunkReader<'_>, slot: Slot, block: OpenBlock) -> Result<SealedBlock, Error> {
+    let keys = &reader.repository().keys;
     let OpenBlock { raw, chunks, bases, skip, .. } = block;
     if let (true, Some(first)) = (slot.has_base, chunks.first()) {
-        let reader = ChunkReader::with_cache(repository, cache);
         let base = match skip {
-            Some(skip) => gather_exactly(&reader, &bases, skip)?,
-            None => gather(&reader, slot.content, &bases, &first.id, open::BASE_BYTES)?,
+            Some(skip) => gather_exactly(reader, &bases, skip)?,
+            None => gather(reader, slot.content, &bases, &first.id, BASE_BYTES)?,
         };
         if let Some(base) = base {
             let sealed = seal_block_with_base(keys, slot.content, &raw, chunks, slot.hint, &base);
@@ -448,3 +443,6 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
     }
     uploader.finish();
 }
+
+#[cfg(test)]
+mod tests;

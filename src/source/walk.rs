@@ -25,6 +25,7 @@ use super::filter::Filter;
 use super::metadata::{EntryKind, Metadata};
 use super::roots::clean_paths;
 use super::tag::TagFile;
+use crate::base::Memory;
 use crate::base::limits::{NAME_MAX_BYTES, TREE_DEPTH_MAX};
 use ahead::Ahead;
 use listed::{Below, Listed};
@@ -99,7 +100,7 @@ type Found = (Metadata, Option<SourceError>);
 /// directory that listed them, so that a directory exchanged for a symlink meanwhile leads nowhere else.
 ///
 /// Memory: the names of the directories on the way down, each at most 256 MiB of them, and what is looked at
-/// ahead: at most 64 pieces of a MiB.
+/// ahead: at most [`Memory::walk_pieces_ahead`] pieces of a MiB.
 #[derive(Debug)]
 pub struct Walker {
     sight: Arc<Sight>,
@@ -126,16 +127,22 @@ enum Children {
 impl Walker {
     /// Returns a walk that has not begun.
     pub fn new(options: WalkOptions) -> Self {
-        Self::with(options, true, rayon::current_num_threads())
+        Self::within(options, Memory::default())
     }
 
-    fn with(mut options: WalkOptions, attributes: bool, thread_count: usize) -> Self {
+    /// The same for a run that may take so much memory.
+    pub fn within(options: WalkOptions, memory: Memory) -> Self {
+        Self::with(options, true, rayon::current_num_threads(), memory)
+    }
+
+    fn with(mut options: WalkOptions, attributes: bool, thread_count: usize, memory: Memory) -> Self {
         options.paths = clean_paths(Path::new("/"), &options.paths);
+        let pieces_max = memory.walk_pieces_ahead();
         let children = Children::Planned { range: 0..options.paths.len() };
         let first = Frame { path: Path::new("/").into(), children };
         Self {
             sight: Arc::new(Sight::new(options, attributes)),
-            ahead: Ahead::new(thread_count),
+            ahead: Ahead::new(thread_count, pieces_max),
             stack: vec![first],
             queue: VecDeque::new(),
             failed_roots: 0,
@@ -144,9 +151,9 @@ impl Walker {
 
     /// Walks once without reading extended attributes and returns how much there is, for a progress bar. The
     /// tree may change until the real walk. `None` when `stop` was set meanwhile.
-    pub fn totals_hint(options: WalkOptions, stop: &AtomicBool) -> Option<Totals> {
+    pub fn totals_hint(options: WalkOptions, memory: Memory, stop: &AtomicBool) -> Option<Totals> {
         let mut totals = Totals::default();
-        for event in Self::with(options, false, rayon::current_num_threads()) {
+        for event in Self::with(options, false, rayon::current_num_threads(), memory) {
             if stop.load(Ordering::Relaxed) {
                 return None;
             }

@@ -9,7 +9,7 @@ use snap::backend::local::LocalBackend;
 use snap::backend::memory::MemoryBackend;
 use snap::backend::{Backend, ConditionalWrites, ErrorKind, ObjectKey, ObjectKind, PutOutcome};
 use snap::base::clock::SeededEntropy;
-use snap::base::{IndexId, KeyFileId, PackId, SnapshotId, SystemClock};
+use snap::base::{IndexId, KeyFileId, Memory, PackId, SnapshotId, SystemClock};
 
 use crate::support::minio::minio;
 
@@ -190,7 +190,7 @@ fn many_racing_creators_agree(store: &dyn Backend) {
 }
 
 fn local(root: std::path::PathBuf) -> LocalBackend {
-    LocalBackend::new(root, Arc::new(SeededEntropy::new(11)), Arc::new(SystemClock))
+    LocalBackend::new(root, Arc::new(SeededEntropy::new(11)), Arc::new(SystemClock), Memory::default())
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn two_openings_of_a_directory_race_as_one() {
     let folder = tempfile::tempdir().unwrap();
     let stores = [1, 2].map(|seed| {
         let entropy = Arc::new(SeededEntropy::new(seed));
-        LocalBackend::new(folder.path().to_path_buf(), entropy, Arc::new(SystemClock))
+        LocalBackend::new(folder.path().to_path_buf(), entropy, Arc::new(SystemClock), Memory::default())
     });
     stores[0].prepare().unwrap();
     let winners = AtomicU64::new(0);

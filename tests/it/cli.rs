@@ -7,11 +7,13 @@ mod keys;
 mod lifecycle;
 mod maintenance;
 mod memory;
+mod old;
 mod output;
 mod server;
 mod signals;
 mod streams;
 mod trees;
+mod witness;
 
 use std::ffi::OsStr;
 use std::io::Write;

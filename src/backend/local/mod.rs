@@ -3,8 +3,6 @@
 //! Every file appears under its name whole and synced, or not at all. Leases are compared and replaced under
 //! an exclusive lock on `locks/.mutex`, which the system gives back when a process dies.
 
-mod durable;
-
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
@@ -17,18 +15,16 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use self::durable::{TEMPORARY_PREFIX, Temporary, make_folder, sync_folder};
 use super::{Backend, BackendError, ErrorKind, ObjectInfo, ObjectKey, ObjectKind, PutOutcome};
 use super::{Version, Versioned};
+use crate::base::durable::{TEMPORARY_PREFIX, Temporary, make_folder, sync_folder};
 use crate::base::escape::escape_name;
 use crate::base::limits::LEASE_MAX_BYTES;
-use crate::base::{BufferPool, Clock, Entropy, Time};
+use crate::base::{BufferPool, Clock, Entropy, Memory, Time};
 
 /// The file whose lock orders writers of leases; foreign to every listing.
 const MUTEX_NAME: &str = ".mutex";
 
-/// Memory that is kept for reads; nobody has more in use at once than a few packs.
-const READS_MAX_BYTES: usize = 192 << 20;
 /// Reads from this size on use memory again.
 const POOLED_READ_BYTES: u64 = 128 << 10;
 
@@ -45,13 +41,13 @@ pub struct LocalBackend {
 
 impl LocalBackend {
     /// Returns the store at `root`, without touching it. `entropy` names temporary files, `clock` tells old
-    /// ones.
-    pub fn new(root: PathBuf, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>) -> Self {
+    /// ones, `memory` bounds what is kept of it between reads.
+    pub fn new(root: PathBuf, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>, memory: Memory) -> Self {
         Self {
             root,
             entropy,
             clock,
-            reads: BufferPool::new(READS_MAX_BYTES),
+            reads: BufferPool::new(memory.read_buffers_bytes()),
             durable_folders: Mutex::default(),
         }
     }

@@ -3,10 +3,15 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::clock::SeededEntropy;
-use crate::base::{IndexId, PackId, SystemClock};
+use crate::base::{IndexId, Memory, PackId, SystemClock};
 
 fn store(root: &Path) -> LocalBackend {
-    LocalBackend::new(root.to_path_buf(), Arc::new(SeededEntropy::new(1)), Arc::new(SystemClock))
+    LocalBackend::new(
+        root.to_path_buf(),
+        Arc::new(SeededEntropy::new(1)),
+        Arc::new(SystemClock),
+        Memory::default(),
+    )
 }
 
 fn prepared() -> (tempfile::TempDir, LocalBackend) {

@@ -65,6 +65,10 @@ pub struct Globals {
     /// Wait this long for a lease that another host holds (default: do not wait)
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_wait)]
     pub lock_wait: Option<Duration>,
+    /// Go on with a repository that was rolled back, emptied or replaced since this host last saw it, and
+    /// take it as it is from now on
+    #[arg(long, global = true)]
+    pub accept_rollback: bool,
     /// Trust the certificates in this PEM file as well
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,

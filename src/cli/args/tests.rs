@@ -126,6 +126,7 @@ fn global_options_stand_before_and_after_the_command() {
         "10m",
         "--ca-cert",
         "pem",
+        "--accept-rollback",
     ];
     for line in [[options, &["snapshots"]].concat(), [&["snapshots"], options].concat()] {
         let globals = read(&line).unwrap().globals;
@@ -133,7 +134,7 @@ fn global_options_stand_before_and_after_the_command() {
         assert_eq!(globals.threads, Some(4));
         assert_eq!(globals.verbose, 2);
         assert_eq!(globals.lock_wait.unwrap().as_secs(), 600);
-        assert!(globals.json);
+        assert!(globals.json && globals.accept_rollback);
     }
     for line in
         ["-r /r -p f --no-cache -q unlock", "--password-command x unlock", "unlock --key-file k --quiet"]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{history, init, inputs, open, select};
+use super::witness::Purpose;
+use super::{history, init, inputs, open, select, witness};
 use crate::backup::{self, BackupOptions, BackupOutcome, ParentChoice};
 use crate::base::SnapshotId;
 use crate::base::parse::{format_duration, format_size};
@@ -22,9 +23,10 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
     // All that can be wrong with the options is found before anything is opened or made.
     let input = inputs::of(args)?;
+    let purpose = Purpose::write_unless(args.dry_run);
     let repository = match args.init {
-        true => open_or_make(context)?,
-        false => open::repository(context)?,
+        true => open_or_make(context, purpose)?,
+        false => open::repository(context, purpose)?,
     };
     let result = options(context, args, input, &repository)
         .and_then(|options| Ok(backup::backup(&repository, &options)?))
@@ -37,6 +39,9 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Outcome, CliError> {
         ExitKind::Interrupted => error.with_hint("what was stored is kept: the next run goes on from there"),
         _ => error,
     })?;
+    if let Some(id) = done.snapshot {
+        witness::remember_snapshot(context, &repository, id);
+    }
     if args.streams.stdin && done.totals.content_bytes == 0 {
         context.progress.warn("stdin was empty: did what writes to it fail?");
     }
@@ -53,10 +58,10 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Outcome, CliError> {
     Ok(outcome)
 }
 
-fn open_or_make(context: &Context) -> Result<Arc<Repository>, CliError> {
+fn open_or_make(context: &Context, purpose: Purpose) -> Result<Arc<Repository>, CliError> {
     let store = open::store(context, &context.repository()?.location)?;
     if open::exists(store.as_ref())? {
-        return open::repository(context);
+        return open::repository(context, purpose);
     }
     let made = init::make(context, store, &InitArgs { raw_key: None, label: None })?;
     made.tell(context)?;

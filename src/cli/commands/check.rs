@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::witness::Purpose;
 use super::{history, open};
 use crate::base::escape::escape_name;
 use crate::base::parse::format_size;
@@ -22,7 +23,7 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<Outcome, CliError> {
         (false, None) => ReadData::None,
     };
     let began = context.clock.now();
-    let (repository, _) = open::repository_unsynced(context)?;
+    let (repository, _) = open::repository_unsynced(context, Purpose::Read)?;
     let result = check(&repository, &CheckOptions { read_data }).map_err(CliError::from);
     let result = result.map(|report| {
         let outcome = if report.is_damaged() { Outcome::Damaged } else { Outcome::Done };

@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{history, open, select};
+use super::witness::Purpose;
+use super::{history, open, select, witness};
 use crate::base::parse::{format_size, format_time};
 use crate::cli::args::copy::CopyArgs;
 use crate::cli::context::Context;
@@ -18,7 +19,7 @@ use crate::maintain::copy::{CopyReport, CopySelection, copy};
 /// Copies snapshots to another repository.
 pub fn run(context: &Context, args: &CopyArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let source = open::repository(context)?;
+    let source = open::first_repository(context, Purpose::Read)?;
     let secret = choose_by_flags(
         args.to_key_file.clone(),
         args.to_password_file.clone(),
@@ -28,7 +29,7 @@ pub fn run(context: &Context, args: &CopyArgs) -> Result<Outcome, CliError> {
         return Err(CliError::failed("no key given for --to, and no terminal to ask on")
             .with_hint("give --to-key-file, --to-password-file or --to-password-command"));
     }
-    let target = open::other_repository(context, &args.to, &secret)?;
+    let target = open::other_repository(context, &args.to, &secret, Purpose::write_unless(args.dry_run))?;
     if source.config().repository == target.config().repository {
         return Err(CliError::usage("source and target are the same repository")
             .with_hint("--to must name another one, made with snap init"));
@@ -48,6 +49,7 @@ pub fn run(context: &Context, args: &CopyArgs) -> Result<Outcome, CliError> {
     let remembered = result.as_ref().map(|(fields, _)| (Outcome::Done, fields));
     if !args.dry_run {
         history::record(context, &source, "copy", began, remembered);
+        witness::remember(context, &target);
     }
     let (fields, report) = result?;
     show(context, &report)?;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::witness::Purpose;
 use super::{entry, open, select};
 use crate::base::escape::escape_name;
 use crate::base::parse::format_size;
@@ -19,7 +20,7 @@ const PARTS_SHOWN_MAX: usize = 40;
 
 /// Shows what differs between two snapshots.
 pub fn run(context: &Context, args: &DiffArgs) -> Result<Outcome, CliError> {
-    let repository = open::repository(context)?;
+    let repository = open::repository(context, Purpose::Read)?;
     let snapshots = select::load(context, &repository)?;
     let filter = args.filter.filter();
     let (old_id, old) = snapshots.find(&args.from.snapshot, &filter)?;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::witness::Purpose;
 use super::{open, select};
 use crate::base::SnapshotId;
 use crate::base::escape::escape_name;
@@ -30,7 +31,7 @@ pub fn run(context: &Context, args: &DumpArgs) -> Result<Outcome, CliError> {
         return Err(CliError::usage("an archive is nothing for a terminal")
             .with_hint("write it to a file with -o FILE, or pipe it"));
     }
-    let repository = open::repository(context)?;
+    let repository = open::repository(context, Purpose::Read)?;
     let snapshots = select::load(context, &repository)?;
     let (id, snapshot) = snapshots.find(&args.snapshot, &args.filter.filter())?;
     let stats = match &args.output {

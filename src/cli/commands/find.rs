@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::witness::Purpose;
 use super::{entry, open, select};
 use crate::base::escape::escape_name;
 use crate::base::parse::format_time;
@@ -22,7 +23,7 @@ pub fn run(context: &Context, args: &FindArgs) -> Result<Outcome, CliError> {
         oldest: args.oldest,
         newest: args.newest,
     };
-    let repository = open::repository(context)?;
+    let repository = open::repository(context, Purpose::Read)?;
     let snapshots = select::load(context, &repository)?;
     let mut chosen = snapshots.choose(&args.snapshots, &args.filter.filter())?;
     chosen.sort_by_key(|(id, snapshot)| std::cmp::Reverse((snapshot.time, *id)));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::witness::Knowledge;
 use super::{keyfile, open};
 use crate::backend::Backend;
 use crate::base::escape::escape_name;
@@ -54,6 +55,8 @@ pub fn make(context: &Context, store: Arc<dyn Backend>, args: &InitArgs) -> Resu
     if open::exists(store.as_ref())? {
         return Err(repository::Error::Exists { location }.into());
     }
+    let knowledge = Knowledge::of(context, store.as_ref());
+    knowledge.require_none()?;
     let source = context.secret_source()?;
     let new_file = match (&args.raw_key, &source, context.repository()?.is_default) {
         (Some(path), ..) => Some(path.clone()),
@@ -69,9 +72,12 @@ pub fn make(context: &Context, store: Arc<dyn Backend>, args: &InitArgs) -> Resu
         None => present_secret(context, &source)?,
     };
     let label = args.label.clone().unwrap_or_else(|| context.host(None));
-    let environment = open::environment(context, store)?;
+    let environment = open::environment(context, store, context.memory()?)?;
     match Repository::init(environment, &InitOptions { secret, label }) {
-        Ok(repository) => Ok(Made { repository: Arc::new(repository), location, held }),
+        Ok(repository) => {
+            knowledge.begin(&repository);
+            Ok(Made { repository: Arc::new(repository), location, held })
+        }
         Err(error) => {
             if let Held::KeyFile { path, is_new: true } = &held {
                 // It opens nothing.

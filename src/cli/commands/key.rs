@@ -9,7 +9,8 @@ use serde_json::json;
 use std::io::Write;
 use zeroize::Zeroizing;
 
-use super::{keyfile, open};
+use super::witness::Purpose;
+use super::{keyfile, open, witness};
 use crate::base::KeyFileId;
 use crate::base::escape::escape_name;
 use crate::base::parse::format_time;
@@ -27,7 +28,11 @@ use crate::repository::{OpenSecret, Repository};
 
 /// Works on the keys of a repository.
 pub fn run(context: &Context, command: &KeyCommand) -> Result<Outcome, CliError> {
-    let (repository, opened) = open::repository_unsynced(context)?;
+    let purpose = match command {
+        KeyCommand::List | KeyCommand::Export(_) => Purpose::Read,
+        KeyCommand::Add(_) | KeyCommand::Remove(_) | KeyCommand::Change(_) => Purpose::Write,
+    };
+    let (repository, opened) = open::repository_unsynced(context, purpose)?;
     match command {
         KeyCommand::Add(args) => add(context, &repository, &opened, args),
         KeyCommand::List => list(context, &repository, &opened),
@@ -35,6 +40,9 @@ pub fn run(context: &Context, command: &KeyCommand) -> Result<Outcome, CliError>
         KeyCommand::Change(args) => change(context, &repository, &opened, args),
         KeyCommand::Export(args) => export(context, &repository, &opened, args),
     }?;
+    if purpose == Purpose::Write {
+        witness::remember(context, &repository);
+    }
     Ok(Outcome::Done)
 }
 

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::witness::Purpose;
 use super::{entry, open, select};
 use crate::cli::args::query::LsArgs;
 use crate::cli::context::Context;
@@ -14,7 +15,7 @@ use crate::repository::ChunkReader;
 
 /// Lists the files of a snapshot.
 pub fn run(context: &Context, args: &LsArgs) -> Result<Outcome, CliError> {
-    let repository = open::repository(context)?;
+    let repository = open::repository(context, Purpose::Read)?;
     let snapshots = select::load(context, &repository)?;
     let (id, snapshot) = snapshots.find(&args.snapshot.snapshot, &args.filter.filter())?;
     let reader = ChunkReader::new(&repository);

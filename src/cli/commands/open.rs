@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::witness::{Knowledge, Purpose};
 use crate::backend::{self, Backend, BackendError, ErrorKind, Location, ObjectKind};
-use crate::base::RepositoryId;
 use crate::base::escape::escape_name;
+use crate::base::{Memory, RepositoryId};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::ExitKind;
@@ -17,12 +18,17 @@ use crate::repository::{Environment, IndexPlace, OpenSecret, Repository};
 
 /// Returns the store at `location`, without talking to it.
 pub fn store(context: &Context, location: &str) -> Result<Arc<dyn Backend>, CliError> {
+    store_within(context, location, context.memory()?)
+}
+
+fn store_within(context: &Context, location: &str, memory: Memory) -> Result<Arc<dyn Backend>, CliError> {
     let variables = |name: &str| context.environment.text(name).map(str::to_owned);
     let options = backend::OpenOptions {
         environment: &variables,
         ca_cert: context.globals.ca_cert.clone(),
         entropy: context.entropy.clone(),
         clock: context.clock.clone(),
+        memory,
     };
     let mut location = Location::parse(location)?;
     if let Location::Local(path) = &mut location
@@ -35,8 +41,12 @@ pub fn store(context: &Context, location: &str) -> Result<Arc<dyn Backend>, CliE
     Ok(backend::open(&location, &options)?)
 }
 
-/// Returns what a run brings along to the repository in `store`.
-pub fn environment(context: &Context, store: Arc<dyn Backend>) -> Result<Environment, CliError> {
+/// Returns what a run that may take so much memory brings along to the repository in `store`.
+pub fn environment(
+    context: &Context,
+    store: Arc<dyn Backend>,
+    memory: Memory,
+) -> Result<Environment, CliError> {
     Ok(Environment {
         backend: store,
         clock: context.clock.clone(),
@@ -48,7 +58,7 @@ pub fn environment(context: &Context, store: Arc<dyn Backend>) -> Result<Environ
             Some(folder) => IndexPlace::Folder(folder),
             None => IndexPlace::Temporary,
         },
-        memory: context.memory()?,
+        memory,
     })
 }
 
@@ -62,17 +72,28 @@ pub fn exists(store: &dyn Backend) -> Result<bool, CliError> {
 }
 
 /// Returns the repository that is meant, its index up to date.
-pub fn repository(context: &Context) -> Result<Arc<Repository>, CliError> {
-    let (repository, _) = repository_unsynced(context)?;
+pub fn repository(context: &Context, purpose: Purpose) -> Result<Arc<Repository>, CliError> {
+    let (repository, _) = repository_unsynced(context, purpose)?;
     repository.sync_index()?;
     Ok(repository)
 }
 
 /// Returns the repository that is meant and what opened it; its local index may be behind.
-pub fn repository_unsynced(context: &Context) -> Result<(Arc<Repository>, OpenSecret), CliError> {
+pub fn repository_unsynced(
+    context: &Context,
+    purpose: Purpose,
+) -> Result<(Arc<Repository>, OpenSecret), CliError> {
+    meant(context, purpose, context.memory()?)
+}
+
+fn meant(
+    context: &Context,
+    purpose: Purpose,
+    memory: Memory,
+) -> Result<(Arc<Repository>, OpenSecret), CliError> {
     let choice = context.repository()?;
-    let store = store(context, &choice.location)?;
-    unlock(context, store, &context.secret_source()?).map_err(|error| match error.kind() {
+    let store = store_within(context, &choice.location, memory)?;
+    unlock(context, store, &context.secret_source()?, purpose, memory).map_err(|error| match error.kind() {
         ExitKind::NoRepository if choice.is_default => error
             .without_hints()
             .with_hint("make it with: snap backup --init PATH; or name another with --repo"),
@@ -80,13 +101,25 @@ pub fn repository_unsynced(context: &Context) -> Result<(Arc<Repository>, OpenSe
     })
 }
 
-/// Returns the repository at `location`, opened with what `source` gives, its index up to date.
+/// Returns the repository that is meant, its index up to date, for a run that opens another one as well and
+/// halves its memory between them.
+pub fn first_repository(context: &Context, purpose: Purpose) -> Result<Arc<Repository>, CliError> {
+    let (repository, _) = meant(context, purpose, context.memory()?.of_two())?;
+    repository.sync_index()?;
+    Ok(repository)
+}
+
+/// Returns the repository at `location`, opened with what `source` gives, its index up to date: the other one
+/// of two.
 pub fn other_repository(
     context: &Context,
     location: &str,
     source: &SecretSource,
+    purpose: Purpose,
 ) -> Result<Arc<Repository>, CliError> {
-    let (repository, _) = unlock(context, store(context, location)?, source)?;
+    let memory = context.memory()?.of_two();
+    let store = store_within(context, location, memory)?;
+    let (repository, _) = unlock(context, store, source, purpose, memory)?;
     repository.sync_index()?;
     Ok(repository)
 }
@@ -95,6 +128,21 @@ fn unlock(
     context: &Context,
     store: Arc<dyn Backend>,
     source: &SecretSource,
+    purpose: Purpose,
+    memory: Memory,
+) -> Result<(Arc<Repository>, OpenSecret), CliError> {
+    let knowledge = Knowledge::of(context, store.as_ref());
+    let (repository, secret) = unlock_any(context, store.clone(), source, memory)
+        .map_err(|error| knowledge.explain(store.as_ref(), purpose, error))?;
+    knowledge.compare(&repository, purpose)?;
+    Ok((repository, secret))
+}
+
+fn unlock_any(
+    context: &Context,
+    store: Arc<dyn Backend>,
+    source: &SecretSource,
+    memory: Memory,
 ) -> Result<(Arc<Repository>, OpenSecret), CliError> {
     // Nobody is asked for the password of a repository that is not there.
     if *source == SecretSource::Prompt && !exists(store.as_ref())? {
@@ -102,7 +150,7 @@ fn unlock(
     }
     let secret = source.read(&TerminalPrompt, &|message| context.progress.warn(message))?;
     let secret = open_secret(secret, source)?;
-    let repository = Repository::open_without_sync(environment(context, store)?, &secret)?;
+    let repository = Repository::open_without_sync(environment(context, store, memory)?, &secret)?;
     Ok((Arc::new(repository), secret))
 }
 

@@ -3,7 +3,8 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{history, open, select, snapshots};
+use super::witness::Purpose;
+use super::{history, open, select, snapshots, witness};
 use crate::base::SnapshotId;
 use crate::base::parse::{format_size, format_time};
 use crate::cli::args::prune::PruneArgs;
@@ -19,7 +20,7 @@ use crate::repository::Repository;
 /// Applies retention, then reclaims space.
 pub fn run(context: &Context, args: &PruneArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let repository = open::repository(context)?;
+    let repository = open::repository(context, Purpose::write_unless(args.dry_run))?;
     let policy = args.keep.policy(kept_ids(context, args, &repository)?);
     let shows_groups = !policy.is_empty() && (args.dry_run || context.globals.verbose > 0);
     let options = PruneOptions {
@@ -39,6 +40,7 @@ pub fn run(context: &Context, args: &PruneArgs) -> Result<Outcome, CliError> {
     let remembered = result.as_ref().map(|(fields, _)| (Outcome::Done, fields));
     if !args.dry_run {
         history::record(context, &repository, "prune", began, remembered);
+        witness::remember(context, &repository);
     }
     let (fields, report) = result?;
     for group in &report.groups {
@@ -122,6 +124,14 @@ fn summary_lines(report: &PruneReport) -> Vec<String> {
         let packs = amount(&report.rescued, "pack");
         lines.push(format!("{packs} were to go, are needed again and stay"));
     }
+    if report.let_go.count > 0 {
+        let blocks = amount(&report.let_go, "block");
+        let anew = human::count(report.sealed_anew.count, "block");
+        let more = format_size(report.sealed_anew.bytes);
+        lines.push(format!(
+            "{blocks} kept only for others {would}let go: {anew} {would}sealed anew, about {more} larger"
+        ));
+    }
     if report.repacked.count > 0 {
         let packs = amount(&report.repacked, "pack");
         lines.push(match report.dry_run {
@@ -163,6 +173,8 @@ fn fields(report: &PruneReport) -> Value {
         "packs_pending": tally(&report.pending),
         "packs_rescued": tally(&report.rescued),
         "packs_orphaned": tally(&report.orphans),
+        "blocks_let_go": tally(&report.let_go),
+        "blocks_sealed_anew": tally(&report.sealed_anew),
         "packs_repacked": tally(&report.repacked),
         "packs_written": tally(&report.written),
         "packs_deleted": tally(&report.deleted),

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{history, open, select};
+use super::witness::Purpose;
+use super::{history, open, select, witness};
 use crate::base::escape::escape_name;
 use crate::cli::args::maintain::{RepairCommand, RepairIndexArgs, RepairPacksArgs, RepairSnapshotsArgs};
 use crate::cli::context::Context;
@@ -28,7 +29,7 @@ pub fn run(context: &Context, command: &RepairCommand) -> Result<Outcome, CliErr
 
 fn index(context: &Context, args: &RepairIndexArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let (repository, _) = open::repository_unsynced(context)?;
+    let (repository, _) = open::repository_unsynced(context, Purpose::write_unless(args.dry_run))?;
     let lock_wait = context.globals.lock_wait.unwrap_or_default();
     let options = RepairIndexOptions { dry_run: args.dry_run, lock_wait };
     let result = repair_index(&repository, &options).map_err(CliError::from);
@@ -36,11 +37,15 @@ fn index(context: &Context, args: &RepairIndexArgs) -> Result<Outcome, CliError>
     let remembered = result.as_ref().map(|(outcome, fields, _)| (*outcome, fields));
     if !args.dry_run {
         history::record(context, &repository, "repair index", began, remembered);
+        witness::remember(context, &repository);
     }
     let (outcome, fields, report) = result?;
     let out = &context.out;
     for (id, why) in &report.damaged_indexes {
         out.line(&format!("index {} is damaged and is replaced: {}", id.short(), one_line(why)))?;
+    }
+    for (id, why) in &report.damaged_plans {
+        out.line(&format!("prune plan {} is damaged and is removed: {}", id.short(), one_line(why)))?;
     }
     for (id, why) in &report.unreadable {
         out.line(&format!("pack {id} cannot be read: {}", one_line(why)))?;
@@ -78,6 +83,7 @@ fn fields(args: &RepairIndexArgs, report: &RepairIndexReport) -> serde_json::Val
         "packs_salvaged": report.salvaged,
         "packs_unreadable": report.unreadable.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(),
         "packs_missing": report.missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "plans_damaged": report.damaged_plans.len(),
         "indexes_damaged": report.damaged_indexes.len(),
         "indexes_written": report.written,
         "indexes_deleted": report.deleted,
@@ -86,7 +92,7 @@ fn fields(args: &RepairIndexArgs, report: &RepairIndexReport) -> serde_json::Val
 
 fn packs(context: &Context, args: &RepairPacksArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let (repository, _) = open::repository_unsynced(context)?;
+    let (repository, _) = open::repository_unsynced(context, Purpose::write_unless(args.dry_run))?;
     let lock_wait = context.globals.lock_wait.unwrap_or_default();
     let options = RepairPacksOptions {
         packs: args.packs.clone(),
@@ -102,6 +108,7 @@ fn packs(context: &Context, args: &RepairPacksArgs) -> Result<Outcome, CliError>
     if !args.dry_run {
         let remembered = result.as_ref().map(|(outcome, fields, _)| (*outcome, fields));
         history::record(context, &repository, "repair packs", began, remembered);
+        witness::remember(context, &repository);
     }
     let (outcome, fields, report) = result?;
     show_packs(context, args, &report)?;
@@ -173,7 +180,7 @@ fn packs_fields(args: &RepairPacksArgs, report: &RepairPacksReport) -> Value {
 
 fn snapshots(context: &Context, args: &RepairSnapshotsArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
-    let (repository, _) = open::repository_unsynced(context)?;
+    let (repository, _) = open::repository_unsynced(context, Purpose::write_unless(args.dry_run))?;
     let mut chosen = Vec::new();
     if !args.snapshots.is_empty() {
         let all = select::load(context, &repository)?;
@@ -195,6 +202,7 @@ fn snapshots(context: &Context, args: &RepairSnapshotsArgs) -> Result<Outcome, C
     if !args.dry_run {
         let remembered = result.as_ref().map(|(outcome, fields, _)| (*outcome, fields));
         history::record(context, &repository, "repair snapshots", began, remembered);
+        witness::remember(context, &repository);
     }
     let (outcome, fields, report) = result?;
     show_snapshots(context, args, &report)?;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::witness::Purpose;
 use super::{history, open, select};
 use crate::base::SnapshotId;
 use crate::base::escape::escape_name;
@@ -19,7 +20,7 @@ use crate::source::{Filter, FilterError, IncludeSet, Rule};
 pub fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome, CliError> {
     let options = options(args)?;
     let began = context.clock.now();
-    let repository = open::repository(context)?;
+    let repository = open::repository(context, Purpose::Read)?;
     let snapshots = select::load(context, &repository)?;
     let (id, snapshot) = snapshots.find(&args.snapshot.snapshot, &args.filter.filter())?;
     let result = restore(&repository, snapshot, args.snapshot.path.as_deref(), &options);

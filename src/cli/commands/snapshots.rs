@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::witness::Purpose;
 use super::{open, select};
 use crate::base::SnapshotId;
 use crate::base::escape::escape_name;
@@ -20,7 +21,7 @@ use crate::query::select::SnapshotSummary;
 
 /// Lists snapshots.
 pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<Outcome, CliError> {
-    let (repository, _) = open::repository_unsynced(context)?;
+    let (repository, _) = open::repository_unsynced(context, Purpose::Read)?;
     let snapshots = select::load(context, &repository)?;
     let chosen = snapshots.choose(&args.snapshots, &args.filter.filter())?;
     let chosen: Vec<SnapshotSummary> =

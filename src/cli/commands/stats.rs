@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
+use super::witness::Purpose;
 use super::{open, select};
 use crate::base::SnapshotId;
 use crate::base::escape::escape_name;
@@ -22,7 +23,7 @@ use crate::source::Class;
 
 /// Shows sizes of snapshots and of the repository.
 pub fn run(context: &Context, args: &StatsArgs) -> Result<Outcome, CliError> {
-    let repository = open::repository(context)?;
+    let repository = open::repository(context, Purpose::Read)?;
     let snapshots = select::load(context, &repository)?;
     let chosen = snapshots.choose(&args.snapshots, &args.filter.filter())?;
     let reader = ChunkReader::new(&repository);

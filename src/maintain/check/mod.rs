@@ -75,11 +75,17 @@ fn check_once(repository: &Repository, options: &CheckOptions) -> Result<(CheckR
     sync(repository, &mut report)?;
     let named = packs::read_indexes(repository, &mut report)?;
     let mut known = packs::check_packs(repository, &named, &mut report)?;
-    let chosen = subset::choose(repository, &known, options.read_data, &mut report)?;
+    // A run beside this one is none that was interrupted: this one then reads all by itself.
+    let reading = match options.read_data {
+        ReadData::All => repository.index().begin_reading()?,
+        _ => None,
+    };
+    let chosen = subset::choose(repository, &known, options.read_data, reading.as_ref(), &mut report)?;
     data::read_packs(repository, chosen, &mut known, &mut report)?;
-    if options.read_data == ReadData::All {
+    if reading.is_some() {
         repository.index().set_reading_since(None)?;
     }
+    drop(reading);
     let options = MarkOptions { damaged: Some(&known.damaged), refuse_losses: false, check_links: true };
     let marked = mark(repository, &snapshots, &options)?;
     report.walked = marked.stats;

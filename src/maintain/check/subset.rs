@@ -7,7 +7,7 @@ use super::packs::KnownPacks;
 use super::report::CheckReport;
 use crate::base::parse::Subset;
 use crate::base::{PackId, Time};
-use crate::index::PackInfo;
+use crate::index::{PackInfo, ReadingGuard};
 use crate::repository::{Error, Repository};
 
 /// For how long a run that was interrupted is gone on with: what was read longer ago is read again.
@@ -16,7 +16,7 @@ const GO_ON_MAX_SECONDS: i64 = 7 * 24 * 60 * 60;
 /// Returns the packs to read.
 ///
 /// All of them are those that an interrupted run that was to read all has not read and found good since it
-/// began.
+/// began, or simply all while another run is at it, which has no `reading`.
 /// A part n/m is told by the pack's id alone, so that the m parts together are everything wherever they are
 /// read. A share or a size takes what was never read or not found good first, then what was read longest ago;
 /// at least one pack.
@@ -24,10 +24,12 @@ pub(super) fn choose(
     repository: &Repository,
     known: &KnownPacks,
     read_data: ReadData,
+    reading: Option<&ReadingGuard>,
     report: &mut CheckReport,
 ) -> Result<Vec<PackInfo>, Error> {
     let subset = match read_data {
         ReadData::None => return Ok(Vec::new()),
+        ReadData::All if reading.is_none() => return Ok(known.readable.clone()),
         ReadData::All => return go_on(repository, known, report),
         ReadData::Subset(subset) => subset,
     };

@@ -271,6 +271,28 @@ fn reading_all_goes_on_where_it_was_interrupted_and_begins_anew_once_it_has_ende
 }
 
 #[test]
+fn a_reading_of_all_beside_another_is_not_taken_for_its_end_or_its_going_on() {
+    let sample = sample();
+    let count = sample.backend.list(ObjectKind::Pack).unwrap().len() as u64;
+    let index = sample.repository.index();
+    let now = sample.repository.clock().now();
+    // One run is under way, and has read a pack.
+    let reading = index.begin_reading().unwrap().expect("nobody else reads");
+    assert!(index.begin_reading().unwrap().is_none());
+    index.set_reading_since(Some(now.seconds)).unwrap();
+    let first = PackId(sample.backend.list(ObjectKind::Pack).unwrap()[0].key.id_bytes().unwrap());
+    index.record_verified(&first, now, true).unwrap();
+    let report = check(&sample.repository, &ALL).unwrap();
+    assert_eq!((report.packs_read, report.packs_read_before), (count, 0));
+    assert_eq!(index.reading_since().unwrap(), Some(now.seconds), "the first run is not at its end");
+    // Once that died, the next one goes on.
+    drop(reading);
+    let report = check(&sample.repository, &ALL).unwrap();
+    assert!(report.packs_read_before > 0);
+    assert_eq!(index.reading_since().unwrap(), None);
+}
+
+#[test]
 fn an_interrupted_reading_of_all_leaves_out_what_it_read_and_no_damage() {
     let sample = sample();
     let packs = sample.backend.list(ObjectKind::Pack).unwrap();

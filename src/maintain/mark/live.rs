@@ -37,6 +37,17 @@ impl LiveSet {
         }
     }
 
+    /// Takes the `count` ordinals from `first` on out.
+    pub fn remove_range(&mut self, first: u64, count: u64) {
+        for ordinal in first..first.saturating_add(count) {
+            let (at, bit) = place(ordinal);
+            if let Some(word) = self.words.get_mut(at).filter(|word| **word & bit != 0) {
+                *word &= !bit;
+                self.count -= 1;
+            }
+        }
+    }
+
     /// Tells whether an ordinal is in the set.
     pub fn contains(&self, ordinal: u64) -> bool {
         let (at, bit) = place(ordinal);
@@ -98,5 +109,7 @@ mod tests {
         let mut range = LiveSet::default();
         range.insert_range(60, 70);
         assert_eq!((range.len(), range.count_in(60, 70)), (70, 70));
+        range.remove_range(50, 20);
+        assert_eq!((range.len(), range.count_in(60, 70), range.contains(70)), (60, 60, true));
     }
 }

@@ -18,6 +18,8 @@ pub(in crate::maintain) struct Resolver<'r> {
     /// Copies that cannot be read.
     damaged: Option<&'r LiveSet>,
     pub(super) live: LiveSet,
+    /// Of these, what was asked for, not what that leans on.
+    pub(super) needed: LiveSet,
     /// Blocks, by their first ordinal, all of whose bases were found.
     chained: LiveSet,
 }
@@ -28,7 +30,8 @@ impl<'r> Resolver<'r> {
         damaged: Option<&'r LiveSet>,
     ) -> Result<Self, Error> {
         let live = LiveSet::new(index.ordinal_end()?);
-        Ok(Self { index, damaged, live, chained: LiveSet::default() })
+        let needed = live.clone();
+        Ok(Self { index, damaged, live, needed, chained: LiveSet::default() })
     }
 
     /// Finds each of `ids` and marks the copy that a reader prefers, with all that it is decoded from.
@@ -37,7 +40,11 @@ impl<'r> Resolver<'r> {
         content: Content,
         ids: &[ChunkId],
     ) -> Result<Vec<Found>, Error> {
-        self.find_at(content, ids, 0)
+        let found = self.find_at(content, ids, 0)?;
+        for location in found.iter().flatten() {
+            self.needed.insert(location.ordinal);
+        }
+        Ok(found)
     }
 
     fn find_at(&mut self, content: Content, ids: &[ChunkId], depth: u64) -> Result<Vec<Found>, Error> {

@@ -87,7 +87,12 @@ impl<'r> Walk<'r> {
     }
 
     pub(super) fn finish(self) -> Marked {
-        Marked { live: self.resolver.live, losses: self.losses, stats: self.stats }
+        Marked {
+            live: self.resolver.live,
+            needed: self.resolver.needed,
+            losses: self.losses,
+            stats: self.stats,
+        }
     }
 
     /// Walks one snapshot.

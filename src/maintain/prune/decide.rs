@@ -150,7 +150,9 @@ impl Run {
         let used: u64 = self.report.used_bytes + uses.iter().map(|pack| pack.live_bytes).sum::<u64>();
         let mut unused: u64 = uses.iter().map(|pack| pack.waste_bytes).sum();
         let allowed = self.options.max_unused.of_bytes(used);
-        let mut budget = self.options.max_repack.of_bytes(total_bytes);
+        let budget = self.options.max_repack.of_bytes(total_bytes);
+        // Cutting chains has had its part of it.
+        let mut budget = budget.saturating_sub(self.report.repacked.bytes);
         // By the share that is wasted, in millionths; among equals the smallest live part first.
         uses.sort_by_key(|pack| {
             let share = u128::from(pack.waste_bytes) * 1_000_000 / u128::from(pack.pack.size_bytes.max(1));
@@ -232,7 +234,7 @@ impl Run {
 }
 
 /// Returns the packs that `plans` name.
-fn packs_of(plans: &[StoredPlan]) -> impl Iterator<Item = PackId> {
+pub(super) fn packs_of(plans: &[StoredPlan]) -> impl Iterator<Item = PackId> {
     plans.iter().flat_map(|plan| &plan.plan.packs).map(|pack| pack.id)
 }
 

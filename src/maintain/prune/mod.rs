@@ -4,9 +4,11 @@
 //! moves what is needed out of wasteful packs, and makes a plan of all packs that are not needed.
 //! Backups may run meanwhile. A run that ends at any point leaves every snapshot whole; the next one goes on.
 
+mod cut;
 mod decide;
 mod delete;
 mod error;
+mod growth;
 mod reindex;
 mod repack;
 mod report;
@@ -27,10 +29,13 @@ pub use report::{GroupDecision, PendingPlan, PruneReport, SnapshotDecision, Tall
 use crate::base::parse::Allowance;
 use crate::base::{PackId, SnapshotId, Time};
 use crate::format::plan::{Plan, PlanPack};
+use crate::index::PackInfo;
+use crate::maintain::mark::LiveSet;
 use crate::maintain::retention::{GroupBy, RetentionPolicy};
 use crate::query::select::SnapshotFilter;
 use crate::repository::{self, ChunkWriter, LeaseGuard, Repository};
 use decide::plan_pack;
+use repack::Ways;
 use survey::Survey;
 
 /// Packs named by one plan at most: far below the limit of the format.
@@ -144,6 +149,7 @@ impl Run {
         let plans = self.load_plans()?;
         self.census(&survey, &plans);
         let survey = self.finish_plans(survey)?;
+        let survey = self.cut_chains(survey)?;
         let plans = self.load_plans()?;
         let now = self.store_time()?;
         let decision = self.decide(&survey, &plans, now)?;
@@ -151,21 +157,32 @@ impl Run {
             decision.repack.iter().for_each(|pack| self.report.repacked.add(u64::from(pack.size_bytes)));
             return self.note_pending();
         }
-        self.repack(&decision.repack, &survey.live)?;
-        let mut planned = decision.dead;
-        planned.extend(decision.repack.iter().map(plan_pack));
-        planned.sort_unstable_by_key(|pack| pack.id);
-        if !planned.is_empty() {
-            let doomed = planned.iter().map(|pack| pack.id).collect();
-            self.require_moved(&decision.repack, &survey.live, &doomed)?;
-            self.store_plans(&planned)?;
-            if self.options.grace.is_zero() {
-                let survey = Survey::take(&self.repository, &self.dropped)?;
-                self.finish_plans(survey)?;
-            }
+        self.repack(&decision.repack, Ways { live: &survey.live, anew: None })?;
+        self.plan_moved(&decision.repack, &survey.live, decision.dead)?;
+        if self.options.grace.is_zero() && !self.load_plans()?.is_empty() {
+            let survey = Survey::take(&self.repository, &self.dropped)?;
+            self.finish_plans(survey)?;
         }
         self.tidy_index()?;
         self.note_pending()
+    }
+
+    /// Plans packs whose live chunks were moved, and `dead` ones.
+    fn plan_moved(
+        &mut self,
+        moved: &[PackInfo],
+        live: &LiveSet,
+        dead: Vec<PlanPack>,
+    ) -> Result<(), PruneError> {
+        let mut planned = dead;
+        planned.extend(moved.iter().map(plan_pack));
+        planned.sort_unstable_by_key(|pack| pack.id);
+        if planned.is_empty() {
+            return Ok(());
+        }
+        let doomed = planned.iter().map(|pack| pack.id).collect();
+        self.require_moved(moved, live, &doomed)?;
+        self.store_plans(&planned)
     }
 
     fn store_plans(&mut self, packs: &[PlanPack]) -> Result<(), PruneError> {

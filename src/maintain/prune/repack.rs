@@ -1,6 +1,6 @@
 //! Moving what is needed out of packs that go: whole blocks as they are, single chunks sealed anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -11,10 +11,12 @@ use super::error::PruneError;
 use crate::backend::ObjectKey;
 use crate::base::{ChunkId, PackId, Phase};
 use crate::format::pack::{Content, DirectoryBlock, DirectoryChunk};
-use crate::index::{BlockInfo, PackInfo};
+use crate::index::{BlockInfo, ChunkLocation, PackInfo};
 use crate::maintain::mark::LiveSet;
-use crate::pack::{PackError, SealedBlock, open_block, verify_chunks};
-use crate::repository::{ChunkReader, ChunkWriter, Error, Repository, parallel};
+use crate::pack::{PackError, SealedBlock, mixing_skip, open_block, verify_chunks};
+use crate::repository::{
+    ChunkReader, ChunkWriter, Error, NewBase, Repository, bases_that_stay, parallel, sealed_bytes,
+};
 
 /// Stored bytes read and opened together; opened they are a few times as much.
 const BATCH_BYTES: u64 = 16 << 20;
@@ -23,12 +25,32 @@ const REQUEST_BYTES: u64 = 4 << 20;
 /// Chunks looked up together.
 const LOOKUP_BATCH: usize = 8192;
 
+/// How live blocks are moved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ways<'a> {
+    /// What is moved.
+    pub(super) live: &'a LiveSet,
+    /// What of it does not go as it is.
+    pub(super) anew: Option<Remake<'a>>,
+}
+
+/// Blocks with bases that are sealed anew.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remake<'a> {
+    /// Which, by first ordinal.
+    pub(super) blocks: &'a HashSet<u64>,
+    /// Blocks that they must not lean on, by first ordinal.
+    pub(super) unsteady: &'a HashSet<u64>,
+}
+
 /// A block that was opened and compared with its ids.
 #[derive(Debug)]
 enum Opened {
     /// To be stored as it is, and the ids of its live chunks.
     Whole(SealedBlock, Vec<ChunkId>),
     Chunks(Vec<(ChunkId, Bytes)>),
+    /// What stood together, and what it is sealed anew against.
+    Anew(Vec<(ChunkId, Bytes)>, NewBase),
 }
 
 /// A part of a pack that one request reads.
@@ -41,7 +63,7 @@ struct Span<'b> {
 
 impl Run {
     /// Moves what is live out of `packs`. When this returns it is stored and indexed elsewhere.
-    pub(super) fn repack(&mut self, packs: &[PackInfo], live: &LiveSet) -> Result<(), PruneError> {
+    pub(super) fn repack(&mut self, packs: &[PackInfo], ways: Ways<'_>) -> Result<(), PruneError> {
         if packs.is_empty() {
             return Ok(());
         }
@@ -55,11 +77,11 @@ impl Run {
             repository.progress().current(ObjectKey::pack(&pack.id).path().as_bytes());
             let blocks = repository.index().pack_blocks(&pack.id)?;
             let blocks: Vec<&BlockInfo> =
-                blocks.iter().filter(|block| moving(block, live) != Moving::Nothing).collect();
+                blocks.iter().filter(|block| moving(block, ways.live) != Moving::Nothing).collect();
             for batch in batches(&blocks) {
                 repository.check_stop()?;
                 self.renew()?;
-                for opened in read_batch(&reader, pack, batch, live)? {
+                for opened in read_batch(&reader, pack, batch, ways)? {
                     write(&repository, &mut writer, pack.content, opened)?;
                 }
             }
@@ -142,7 +164,7 @@ fn read_batch(
     reader: &ChunkReader<'_>,
     pack: &PackInfo,
     blocks: &[&BlockInfo],
-    live: &LiveSet,
+    ways: Ways<'_>,
 ) -> Result<Vec<Opened>, PruneError> {
     let key = ObjectKey::pack(&pack.id);
     let spans = spans(blocks);
@@ -160,7 +182,7 @@ fn read_batch(
     }
     let opened: Result<Vec<Opened>, Error> = stored
         .into_par_iter()
-        .map(|(block, bytes)| open(reader, pack.content, block, &bytes, live))
+        .map(|(block, bytes)| open(reader, pack.content, block, &bytes, ways))
         .collect();
     Ok(opened?)
 }
@@ -171,8 +193,9 @@ fn open(
     content: Content,
     block: &BlockInfo,
     stored: &[u8],
-    live: &LiveSet,
+    ways: Ways<'_>,
 ) -> Result<Opened, Error> {
+    let live = ways.live;
     let plain = match open_verified(reader, content, block, stored) {
         Ok(plain) => plain,
         Err(error) if error.is_damage() => {
@@ -182,15 +205,57 @@ fn open(
         }
         Err(error) => return Err(error),
     };
-    if moving(block, live) == Moving::Whole {
+    let remake = ways.anew.filter(|anew| anew.blocks.contains(&block.location.first_ordinal));
+    if remake.is_none() && moving(block, live) == Moving::Whole {
         let sealed = SealedBlock { stored: stored.to_vec(), entry: entry_of(block), fell_back: false };
         return Ok(Opened::Whole(sealed, live_places(block, live).map(|(id, ..)| id).collect()));
     }
     let plain = Bytes::from(plain);
     let chunks = live_places(block, live)
         .filter(|(_, _, end)| *end <= plain.len())
-        .map(|(id, start, end)| (id, plain.slice(start..end)));
-    Ok(Opened::Chunks(chunks.collect()))
+        .map(|(id, start, end)| (id, plain.slice(start..end)))
+        .collect();
+    match remake {
+        Some(remake) => open_anew(reader, block, stored, chunks, ways, remake),
+        None => Ok(Opened::Chunks(chunks)),
+    }
+}
+
+fn open_anew(
+    reader: &ChunkReader<'_>,
+    block: &BlockInfo,
+    stored: &[u8],
+    chunks: Vec<(ChunkId, Bytes)>,
+    ways: Ways<'_>,
+    remake: Remake<'_>,
+) -> Result<Opened, Error> {
+    let object = ObjectKey::pack(&block.location.pack).to_string();
+    let skip =
+        mixing_skip(reader.repository().keys(), stored).map_err(|error| Error::of_pack(object, error))?;
+    let mut place = 0..0;
+    for (at, (_, start, end)) in live_places(block, ways.live).enumerate() {
+        if at > 0 && skip.is_some() && start != place.end {
+            // Numbers with a gap are not worth a base.
+            return Ok(Opened::Chunks(chunks));
+        }
+        place = if at == 0 { start..end } else { place.start..end };
+    }
+    let stays = |at: &ChunkLocation| !remake.unsteady.contains(&at.block.first_ordinal);
+    let base = bases_that_stay(reader, &block.location, place, skip, &stays)?;
+    Ok(Opened::Anew(chunks, base))
+}
+
+/// Returns what the live chunks of a block take when they are stored in this way; nothing is stored.
+pub(super) fn trial_bytes(reader: &ChunkReader<'_>, block: &BlockInfo, ways: Ways<'_>) -> Result<u64, Error> {
+    let key = ObjectKey::pack(&block.location.pack);
+    let (offset, length) = (block.location.offset, block.location.stored_bytes);
+    let stored = reader.repository().backend().get_range(&key, u64::from(offset), u64::from(length));
+    let stored = stored.map_err(|error| Error::of_pack(key.path(), error.into()))?;
+    match open(reader, block.location.content, block, &stored, ways)? {
+        Opened::Whole(..) => Ok(u64::from(length)),
+        Opened::Chunks(run) => sealed_bytes(reader, &run, &NewBase::Text(Vec::new())),
+        Opened::Anew(run, base) => sealed_bytes(reader, &run, &base),
+    }
 }
 
 fn open_verified(
@@ -217,7 +282,10 @@ fn open_verified(
 }
 
 /// Returns id, begin and end in the plaintext of each live chunk of a block.
-fn live_places(block: &BlockInfo, live: &LiveSet) -> impl Iterator<Item = (ChunkId, usize, usize)> {
+pub(super) fn live_places(
+    block: &BlockInfo,
+    live: &LiveSet,
+) -> impl Iterator<Item = (ChunkId, usize, usize)> {
     let ordinals = block.location.first_ordinal..;
     let mut end = 0_usize;
     let places = block.ids.iter().zip(&block.lengths).map(move |(id, length)| {
@@ -250,6 +318,7 @@ fn write(
                 writer.add_again(content, id, &data)?;
             }
         }
+        Opened::Anew(run, base) => writer.add_anew(&run, &base)?,
         Opened::Whole(block, ids) => {
             if !writer.move_block(content, block)? {
                 // One of its chunks is in the open pack already: the others go in one by one.

@@ -76,6 +76,10 @@ pub struct PruneReport {
     pub rescued: Tally,
     /// Packs that no index object names.
     pub orphans: Tally,
+    /// Blocks that only others leaned on, and that nothing leans on any more.
+    pub let_go: Tally,
+    /// Blocks that were sealed anew for it, and by about how many bytes they grew.
+    pub sealed_anew: Tally,
     /// Packs whose live blocks were moved.
     pub repacked: Tally,
     /// New packs that took them.

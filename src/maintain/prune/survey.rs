@@ -31,6 +31,8 @@ pub(super) struct Survey {
     pub(super) packs: Vec<PackInfo>,
     /// What the snapshots need.
     pub(super) live: LiveSet,
+    /// Those of it that they need for themselves, not only because others lean on it.
+    pub(super) needed: LiveSet,
 }
 
 /// Lists snapshots until two listings in a row agree: absence from one is no proof.
@@ -120,9 +122,14 @@ impl Survey {
         require_index(repository)?;
         let packs = repository.index().packs()?;
         let options = MarkOptions { refuse_losses: true, ..MarkOptions::default() };
-        let live = mark(repository, &snapshots, &options)?.live;
-        let survey =
-            Self { snapshots: snapshots.into_iter().map(|(id, _)| id).collect(), listed, packs, live };
+        let marked = mark(repository, &snapshots, &options)?;
+        let survey = Self {
+            snapshots: snapshots.into_iter().map(|(id, _)| id).collect(),
+            listed,
+            packs,
+            live: marked.live,
+            needed: marked.needed,
+        };
         survey.require_packs(repository)?;
         Ok(survey)
     }

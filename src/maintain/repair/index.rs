@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::backend::{ErrorKind, ObjectInfo, ObjectKey, ObjectKind};
 use crate::base::limits::INDEX_PACK_COUNT_MAX;
-use crate::base::{IndexId, PackId, Phase};
+use crate::base::{IndexId, PackId, Phase, PlanId};
 use crate::format::index::IndexPack;
 use crate::format::pack::{Directory, HEAD_SIZE_BYTES, decode_head, require_layout};
 use crate::index::PackRecord;
@@ -43,6 +43,8 @@ pub struct RepairIndexReport {
     pub missing: Vec<PackId>,
     /// Index objects that could not be read, and why.
     pub damaged_indexes: Vec<(IndexId, String)>,
+    /// Prune plans that could not be read, and why: they are deleted, since nothing but waste goes with them.
+    pub damaged_plans: Vec<(PlanId, String)>,
     /// Index objects written.
     pub written: u64,
     /// Index objects deleted: the old ones, damaged or not.
@@ -66,7 +68,8 @@ struct OldEntry {
 /// Reads the directory of every pack and writes the index anew.
 ///
 /// New index objects are stored before any old one is deleted, and the local index forgets the old ones
-/// first, so that an interruption at any point leaves a whole index. Packs are never deleted.
+/// first, so that an interruption at any point leaves a whole index. Packs are never deleted; plans that
+/// cannot be read are.
 pub fn repair_index(
     repository: &Arc<Repository>,
     options: &RepairIndexOptions,
@@ -79,6 +82,7 @@ pub fn repair_index(
     let mut report = RepairIndexReport::default();
     // Index before packs: a pack is stored before an index object names it.
     let old = read_old(repository, &mut report)?;
+    read_plans(repository, &mut report)?;
     let packs = list_packs(repository, &old, &mut report)?;
     let mut rebuild = Rebuild {
         repository,
@@ -130,6 +134,20 @@ fn read_old(repository: &Repository, report: &mut RepairIndexReport) -> Result<O
         old.ids.push(id);
     }
     Ok(old)
+}
+
+/// Names the plans that cannot be read. A plan only allows to delete: the next prune makes another.
+fn read_plans(repository: &Repository, report: &mut RepairIndexReport) -> Result<(), Error> {
+    for info in repository.backend().list(ObjectKind::Plan)? {
+        repository.check_stop()?;
+        let Some(id) = info.key.id_bytes().map(PlanId) else { continue };
+        match repository.audit_object(&info.key) {
+            Err(Error::Backend(error)) if error.kind == ErrorKind::NotFound => {}
+            Err(error) if error.is_damage() => report.damaged_plans.push((id, describe(&error))),
+            outcome => outcome?,
+        }
+    }
+    Ok(())
 }
 
 /// Returns all packs that are there; absence from the listing is no proof for one that the index names.
@@ -282,6 +300,7 @@ fn replace(
     lease.renew()?;
     // The local index may be what is wrong: it forgets all it knows before the store does, and is made again.
     let known: Vec<IndexId> = repository.index().index_ids()?.into_iter().collect();
+    let verified = repository.index().verified()?;
     repository.index().begin_update().finish(&known)?;
     for id in old.ids.iter().filter(|id| !written.contains(id)) {
         repository.check_stop()?;
@@ -289,5 +308,15 @@ fn replace(
         repository.delete_index_object(id)?;
         report.deleted += 1;
     }
-    repository.sync_index()
+    for (id, _) in &report.damaged_plans {
+        lease.renew()?;
+        repository.delete_plan(id)?;
+    }
+    repository.sync_index()?;
+    // Which packs a check found damaged is no part of the index: writers and repairs of packs go by it.
+    let named: BTreeSet<PackId> = repository.index().packs()?.into_iter().map(|pack| pack.id).collect();
+    for (id, time, is_good) in verified.iter().filter(|(id, ..)| named.contains(id)) {
+        repository.index().record_verified(id, *time, *is_good)?;
+    }
+    Ok(())
 }

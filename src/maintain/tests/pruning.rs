@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::series::{Contents, Series, Table, Tensors, VERSIONS};
+use crate::backend::ObjectKind;
 use crate::base::PackId;
 use crate::base::parse::Allowance;
 use crate::maintain::check::{CheckOptions, ReadData, check};
@@ -111,4 +112,50 @@ fn chunks_whose_bases_went_are_stored_again() {
     assert_eq!(index.contains(&ids).unwrap(), vec![false; ids.len()], "none can be relied on");
     series.backup(&second);
     series.require_whole("the table is back");
+}
+
+#[test]
+fn chains_are_cut_where_that_takes_less_and_only_then() {
+    let mut series = Series::whole(6);
+    series.forget(|number| number > 0 && number + 1 < VERSIONS);
+    let before = series.store().state();
+    series.reopen();
+    let lazy = PruneOptions { max_unused: Allowance::Unlimited, ..options(0) };
+    assert_eq!(prune(&series.repository, lazy).unwrap().let_go.count, 0, "waste is allowed");
+    let with_chains = series.world.stored_bytes(ObjectKind::Pack);
+
+    series.world = series.world.at(before, 61);
+    series.reopen();
+    let dry = PruneOptions { dry_run: true, ..options(0) };
+    let foretold = prune(&series.repository, dry).unwrap();
+    let report = prune(&series.repository, options(0)).unwrap();
+    assert_eq!((foretold.let_go, foretold.sealed_anew), (report.let_go, report.sealed_anew));
+    assert!(report.let_go.count > 0 && report.let_go.bytes > report.sealed_anew.bytes, "{report:?}");
+    let cut = series.world.stored_bytes(ObjectKind::Pack);
+    let saved = report.let_go.bytes - report.sealed_anew.bytes;
+    assert!(cut + saved / 2 < with_chains, "{cut} of {with_chains} bytes, {report:?}");
+    series.require_whole("cut");
+    require_clean(&series);
+    assert!(!series.based_blocks().is_empty(), "text still leans on what stays");
+    let again = prune(&series.repository, options(0)).unwrap();
+    assert_eq!((again.let_go.count, again.repacked.count, again.deleted.count), (0, 0, 0), "{again:?}");
+}
+
+#[test]
+fn a_backup_that_leans_on_what_was_let_go_brings_it_back() {
+    let mut series = Series::whole(7);
+    let older = series.versions[VERSIONS - 2].1.clone();
+    series.forget(|number| number > 0 && number + 1 < VERSIONS);
+    series.reopen();
+    // It looked up what there is before the chains were cut, and ends after.
+    let early = series.repository.clone();
+    let late = series.world.open();
+    let report = prune(&late, options(1000)).unwrap();
+    assert!(report.let_go.count > 0 && report.deleted.count == 0, "{report:?}");
+    series.repository = early;
+    series.backup(&older);
+    series.world.wait(2000);
+    prune(&series.world.open(), options(1000)).unwrap();
+    series.require_whole("its bases came back, or it did without");
+    require_clean(&series);
 }

@@ -1,14 +1,49 @@
-//! Blocks that move from one pack to another as they are.
+//! What moves from one pack to another: blocks as they are, and chunks that are sealed anew.
 
 use std::sync::PoisonError;
 use std::sync::mpsc::sync_channel;
 
-use super::ChunkWriter;
+use bytes::Bytes;
+
+use super::open::{OpenBlock, Slot};
+use super::{ChunkWriter, seal};
+use crate::base::ChunkId;
+use crate::codec::Hint;
 use crate::format::pack::Content;
 use crate::pack::SealedBlock;
-use crate::repository::Error;
+use crate::repository::{ChunkReader, Error, NewBase};
+
+/// Returns the stored length of chunks that are coded together against `base`; nothing is stored.
+pub fn sealed_bytes(
+    reader: &ChunkReader<'_>,
+    run: &[(ChunkId, Bytes)],
+    base: &NewBase,
+) -> Result<u64, Error> {
+    let chunks: Vec<(ChunkId, &[u8])> = run.iter().map(|(id, data)| (*id, &data[..])).collect();
+    let mut block = OpenBlock::default();
+    block.add_run(&chunks)?;
+    let slot = match base {
+        NewBase::Text(bases) => {
+            block.add_bases(bases);
+            Slot::of(Content::Data, Hint::Text, block.raw.len(), bases)
+        }
+        NewBase::Numbers { bases, skip } => {
+            (block.bases, block.skip) = (bases.clone(), Some(*skip));
+            Slot::mixed(Hint::Unknown, bases)
+        }
+    };
+    Ok(u64::from(seal(reader, slot, block)?.entry.stored_bytes))
+}
 
 impl ChunkWriter {
+    /// Stores chunks again that stood together in a block, coded against `base`: for repacking.
+    pub fn add_anew(&mut self, run: &[(ChunkId, Bytes)], base: &NewBase) -> Result<(), Error> {
+        match base {
+            NewBase::Text(bases) => self.add_run(run, Hint::Text, bases),
+            NewBase::Numbers { bases, skip } => self.add_mixed(run, Hint::Unknown, bases, *skip),
+        }
+    }
+
     /// Stores a sealed block of this repository again, bytes and bases unchanged: for repacking.
     ///
     /// Whoever calls this has opened the block and compared its chunks with their ids. Returns `false`, and

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::base::limits::{BASE_COUNT_MAX, BLOCK_RAW_MAX_BYTES};
-use crate::base::{BufferPool, ChunkId, PooledBuffer};
+use crate::base::{BufferPool, ChunkId, Memory, PooledBuffer};
 use crate::codec::Hint;
 use crate::format::pack::{Content, DirectoryChunk};
+use crate::repository::bases::BASE_BYTES;
 use crate::repository::{BaseChunk, Error};
 
 /// Plaintext of a block without base.
@@ -16,8 +17,9 @@ const TREE_BLOCK_BYTES: usize = 512 << 10;
 const BASED_BLOCK_BYTES: usize = 64 << 10;
 /// Bytes of a file that the runs of a block with a base are spread over at most.
 const BASED_SPAN_MAX_BYTES: u64 = 512 << 10;
-/// Base of a block.
-pub(super) const BASE_BYTES: u64 = 512 << 10;
+/// Chunks of a block, where they are tiny: fewer than a reader takes, so that the names in the blocks that
+/// wait weigh little beside their bytes.
+const CHUNK_COUNT_MAX: usize = 1 << 14;
 
 /// What chunks must have in common to share a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,11 @@ impl Slot {
         let has_base = !bases.is_empty() && fits;
         let depth = bases.iter().map(|base| base.depth).max().filter(|_| has_base).unwrap_or(0);
         Self { content, hint, has_base, depth }
+    }
+
+    /// Returns where a block of numbers belongs that is mixed with `bases`; without any it stands alone.
+    pub(super) fn mixed(hint: Hint, bases: &[BaseChunk]) -> Self {
+        Self { content: Content::Data, hint, has_base: !bases.is_empty(), depth: 0 }
     }
 
     fn limit_bytes(self) -> usize {
@@ -91,9 +98,6 @@ impl OpenBlock {
     }
 }
 
-/// Buffers that are kept: about as many as blocks wait for sealing.
-const BUFFERS_MAX_BYTES: usize = 32 * BLOCK_BYTES;
-
 /// One block for each way of hint.
 #[derive(Debug)]
 pub(super) struct OpenBlocks {
@@ -101,13 +105,12 @@ pub(super) struct OpenBlocks {
     buffers: Arc<BufferPool>,
 }
 
-impl Default for OpenBlocks {
-    fn default() -> Self {
-        Self { blocks: Vec::new(), buffers: BufferPool::new(BUFFERS_MAX_BYTES) }
-    }
-}
-
 impl OpenBlocks {
+    /// Returns no blocks yet, for a run that may take so much memory.
+    pub(super) fn within(memory: Memory) -> Self {
+        Self { blocks: Vec::new(), buffers: BufferPool::new(memory.block_buffers_bytes()) }
+    }
+
     /// Returns an empty buffer for the plaintext of a block.
     pub(super) fn buffer(&self, capacity_bytes: usize) -> PooledBuffer {
         self.buffers.take(capacity_bytes)
@@ -133,11 +136,13 @@ impl OpenBlocks {
         &mut self,
         slot: Slot,
         place: u64,
-        run_bytes: usize,
+        run: &[(ChunkId, &[u8])],
         bases: &[BaseChunk],
     ) -> Option<OpenBlock> {
         let (_, block) = self.blocks.iter_mut().find(|(held, _)| *held == slot)?;
+        let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
         let fits = block.raw.len() + run_bytes <= slot.limit_bytes()
+            && block.chunks.len() + run.len() <= CHUNK_COUNT_MAX
             && bytes_of(&block.bases) + bytes_of(bases) <= BASE_BYTES
             && count_fits(block.bases.len() + bases.len())
             && (!slot.has_base || place.saturating_sub(block.start) <= BASED_SPAN_MAX_BYTES);

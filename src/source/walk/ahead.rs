@@ -7,9 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Pieces of work that are begun ahead and not yet taken: each holds one directory open and the entries of
-/// one batch.
-pub(super) const AHEAD_MAX: usize = 64;
 /// Threads of one walk.
 pub(super) const THREADS_MAX: usize = 8;
 
@@ -117,6 +114,9 @@ impl<T> Later<T> {
 pub(super) struct Ahead {
     queue: Option<SyncSender<Job>>,
     pending: Arc<AtomicUsize>,
+    /// Pieces of work that are begun and not yet taken: each holds one directory open and the entries of one
+    /// batch.
+    pieces_max: usize,
     thread_count: usize,
 }
 
@@ -128,13 +128,14 @@ impl fmt::Debug for Ahead {
 
 impl Ahead {
     /// Returns `thread_count` threads, which start when there is work; none at all look at nothing ahead.
-    pub(super) fn new(thread_count: usize) -> Self {
-        Self { queue: None, pending: Arc::default(), thread_count: thread_count.min(THREADS_MAX) }
+    pub(super) fn new(thread_count: usize, pieces_max: usize) -> Self {
+        let thread_count = thread_count.min(THREADS_MAX);
+        Self { queue: None, pending: Arc::default(), pieces_max, thread_count }
     }
 
     /// Tells whether more may be begun ahead.
     pub(super) fn has_room(&self) -> bool {
-        self.thread_count > 0 && self.pending.load(Ordering::Relaxed) < AHEAD_MAX
+        self.thread_count > 0 && self.pending.load(Ordering::Relaxed) < self.pieces_max
     }
 
     /// Has a thread do `work`.
@@ -150,8 +151,8 @@ impl Ahead {
                 drop(begun);
             }
         };
-        let thread_count = self.thread_count;
-        let queue = self.queue.get_or_insert_with(|| start(thread_count));
+        let (thread_count, queue_max) = (self.thread_count, 2 * self.pieces_max);
+        let queue = self.queue.get_or_insert_with(|| start(thread_count, queue_max));
         // Where the queue is full of what was taken meanwhile, the walk does this itself.
         let _ = queue.try_send(Box::new(job));
         Later { slot, _ticket: Ticket(self.pending.clone()) }
@@ -159,8 +160,8 @@ impl Ahead {
 }
 
 /// Starts the threads; those that do not start are done without.
-fn start(thread_count: usize) -> SyncSender<Job> {
-    let (queue, jobs) = sync_channel::<Job>(2 * AHEAD_MAX);
+fn start(thread_count: usize, queue_max: usize) -> SyncSender<Job> {
+    let (queue, jobs) = sync_channel::<Job>(queue_max);
     let jobs = Arc::new(Mutex::new(jobs));
     for _ in 0..thread_count {
         let jobs = jobs.clone();
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn work_is_done_once_whoever_does_it() {
         for threads in [0, 1, 8] {
-            let mut ahead = Ahead::new(threads);
+            let mut ahead = Ahead::new(threads, 64);
             let done = Arc::new(AtomicUsize::new(0));
             let work = |number: usize| {
                 let done = done.clone();

@@ -154,7 +154,7 @@ fn an_entry_that_vanishes_after_the_listing_is_named() {
     }
     write(temp.path().join("d/x/f"), "");
     write(temp.path().join("e"), "");
-    let mut walker = Walker::with(options(temp.path()), true, 0);
+    let mut walker = Walker::with(options(temp.path()), true, 0, Memory::default());
     let mut events = Vec::new();
     for event in walker.by_ref() {
         let is_first = matches!(&event, WalkEvent::Item { name, .. } if name == b"000");
@@ -290,9 +290,9 @@ fn a_directory_of_thousands_is_listed_whole_and_sorted() {
     let mut expected: Vec<String> = (0..2_000).map(|n| n.to_string()).collect();
     expected.sort();
     assert_eq!(walk(temp.path()), expected);
-    let totals = Walker::totals_hint(options(temp.path()), &AtomicBool::new(false));
+    let totals = Walker::totals_hint(options(temp.path()), Memory::default(), &AtomicBool::new(false));
     assert_eq!(totals, Some(Totals { files: 2_000, bytes: 0 }));
-    assert_eq!(Walker::totals_hint(options(temp.path()), &AtomicBool::new(true)), None);
+    assert_eq!(Walker::totals_hint(options(temp.path()), Memory::default(), &AtomicBool::new(true)), None);
 }
 
 /// Makes `count` directories below each other, whatever the length of the path.

@@ -46,7 +46,7 @@ impl Case {
 }
 
 /// A repository of three versions, two more that were dropped, a prune between them, and much waste.
-fn busy(seed: u64) -> (World, Files, Dice) {
+pub(super) fn busy(seed: u64) -> (World, Files, Dice) {
     let (mut world, dice) = (World::new(seed), Dice::new(seed));
     let mut files = dice.files();
     let first = world.backup(&files);

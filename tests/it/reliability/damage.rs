@@ -12,7 +12,7 @@ use snap::repository::Repository;
 
 use super::world::{Dice, Files, World};
 
-const DAMAGES: [&str; 8] = [
+pub(super) const DAMAGES: [&str; 8] = [
     "deleted",
     "cut",
     "flipped",
@@ -23,8 +23,8 @@ const DAMAGES: [&str; 8] = [
     "grown",
 ];
 
-/// Three versions that lean on each other; two key files.
-fn world(seed: u64) -> (World, Files) {
+/// Three versions that lean on each other.
+pub(super) fn versions(seed: u64) -> (World, Files) {
     let (mut world, dice) = (World::new(seed), Dice::new(seed));
     let mut files = dice.files();
     for _ in 0..3 {
@@ -35,7 +35,7 @@ fn world(seed: u64) -> (World, Files) {
 }
 
 /// Damages `key`; returns whether there is such a damage.
-fn damage(world: &World, key: &ObjectKey, how: &str, dice: &Dice) -> bool {
+pub(super) fn damage(world: &World, key: &ObjectKey, how: &str, dice: &Dice) -> bool {
     let objects = world.store.objects();
     let stored = &objects.iter().find(|(other, _)| other == key).unwrap().1;
     let other = |is_same_kind: bool| {
@@ -83,7 +83,7 @@ fn repair_pack(repository: &Arc<Repository>, key: &ObjectKey) {
 /// What is damaged in kind `kind` is named, and costs what a check says.
 fn matrix(kind: ObjectKind, seed: u64) {
     println!("seed {seed}");
-    let (whole, files) = world(seed);
+    let (whole, files) = versions(seed);
     let (start, dice) = (whole.store.state(), Dice::new(seed + 1));
     let (mut damages, mut lossy, mut healed, mut repaired) = (0, 0, 0, 0);
     for info in whole.store.list(kind).unwrap() {

@@ -1,32 +1,26 @@
 //! One host in the middle of a command, at every call it makes, while another does a whole one.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use snap::backend::memory::MemoryBackend;
-use snap::backend::{
-    Backend, BackendError, ObjectInfo, ObjectKey, ObjectKind, PutOutcome, Version, Versioned,
-};
 use snap::maintain::prune::prune;
 
 use super::commands::{Case, backup_case, prune_case};
+use super::hook::HookBackend;
 use super::world::{World, prune_options};
 
 type Action = Box<dyn FnOnce() + Send>;
 
 /// Does something else before one of the calls.
-struct MeanwhileBackend {
-    inner: MemoryBackend,
+struct Meanwhile {
     at: u64,
     calls: AtomicU64,
     action: Mutex<Option<Action>>,
 }
 
-impl MeanwhileBackend {
-    fn turn(&self) {
+impl Meanwhile {
+    fn call(&self) {
         if self.calls.fetch_add(1, Ordering::SeqCst) != self.at {
             return;
         }
@@ -35,67 +29,6 @@ impl MeanwhileBackend {
         if let Some(action) = action {
             std::thread::spawn(action).join().unwrap();
         }
-    }
-}
-
-impl fmt::Debug for MeanwhileBackend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MeanwhileBackend").field("at", &self.at).finish_non_exhaustive()
-    }
-}
-
-impl Backend for MeanwhileBackend {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn prepare(&self) -> Result<(), BackendError> {
-        self.inner.prepare()
-    }
-
-    fn put_new(&self, key: &ObjectKey, data: Bytes) -> Result<PutOutcome, BackendError> {
-        self.turn();
-        self.inner.put_new(key, data)
-    }
-
-    fn get(&self, key: &ObjectKey, limit_bytes: u64) -> Result<Bytes, BackendError> {
-        self.turn();
-        self.inner.get(key, limit_bytes)
-    }
-
-    fn get_range(&self, key: &ObjectKey, offset: u64, length_bytes: u64) -> Result<Bytes, BackendError> {
-        self.turn();
-        self.inner.get_range(key, offset, length_bytes)
-    }
-
-    fn list(&self, kind: ObjectKind) -> Result<Vec<ObjectInfo>, BackendError> {
-        self.turn();
-        self.inner.list(kind)
-    }
-
-    fn stat(&self, key: &ObjectKey) -> Result<ObjectInfo, BackendError> {
-        self.turn();
-        self.inner.stat(key)
-    }
-
-    fn delete(&self, key: &ObjectKey) -> Result<(), BackendError> {
-        self.turn();
-        self.inner.delete(key)
-    }
-
-    fn get_versioned(&self, key: &ObjectKey) -> Result<Option<Versioned>, BackendError> {
-        self.turn();
-        self.inner.get_versioned(key)
-    }
-
-    fn replace(
-        &self,
-        key: &ObjectKey,
-        data: Bytes,
-        expected: Option<&Version>,
-    ) -> Result<Option<Version>, BackendError> {
-        self.turn();
-        self.inner.replace(key, data, expected)
     }
 }
 
@@ -114,10 +47,15 @@ fn sweep(case: &Case, wait_seconds: i64, other: fn(&World)) {
             }
         });
         let (calls, action) = (AtomicU64::new(0), Mutex::new(Some(action)));
-        let backend = Arc::new(MeanwhileBackend { inner: world.store.clone(), at, calls, action });
-        let opened = world.open_through(backend.clone(), None).map_err(|error| error.to_string());
+        let meanwhile = Arc::new(Meanwhile { at, calls, action });
+        let before = {
+            let meanwhile = meanwhile.clone();
+            move || meanwhile.call()
+        };
+        let backend = Arc::new(HookBackend { inner: world.store.clone(), before });
+        let opened = world.open_through(backend, None).map_err(|error| error.to_string());
         let outcome = opened.and_then(|repository| (case.run)(&world, &repository));
-        if backend.action.lock().unwrap().take().is_some() {
+        if meanwhile.action.lock().unwrap().take().is_some() {
             assert_eq!(outcome, Ok(()), "{context}");
             break;
         }

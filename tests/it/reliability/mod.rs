@@ -5,8 +5,13 @@
 mod commands;
 mod crash;
 mod damage;
+mod damage_small;
 mod fault;
+mod hook;
 mod init;
 mod meanwhile;
 mod model;
+mod repair;
+mod turns;
+mod witness;
 mod world;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use snap::backend::faulty::{Fault, FaultEffect, FaultPlan, FaultyBackend};
 use snap::backend::{Backend, ObjectKind};
-use snap::base::SnapshotId;
+use snap::base::{SnapshotId, SystemEntropy};
 use snap::maintain::copy::{CopySelection, copy};
 use snap::maintain::forget::forget;
 use snap::maintain::prune::{PruneOptions, prune};
@@ -14,6 +14,7 @@ use snap::maintain::repair::{RepairIndexOptions, repair_index};
 use snap::maintain::retention::{Keep, RetentionPolicy};
 use snap::repository::{OpenSecret, Repository};
 
+use super::witness::{remember, witness};
 use super::world::{Dice, Files, World, prune_options, secret};
 
 /// Seconds that a prune waits before it deletes.
@@ -24,6 +25,8 @@ struct Host {
     name: String,
     index: tempfile::TempDir,
     files: Files,
+    /// What it remembers of the repository.
+    state: tempfile::TempDir,
 }
 
 /// Hosts at one repository.
@@ -34,6 +37,8 @@ struct Run {
     hosts: Vec<Host>,
     steps: u64,
     faults: u64,
+    /// The host that opened the repository last, and what it opened.
+    opened: Option<(usize, Arc<Repository>)>,
 }
 
 /// What the store does wrong: anything but lies about puts, which nothing can survive.
@@ -58,9 +63,10 @@ impl Run {
             name: format!("host{number}"),
             index: tempfile::tempdir().unwrap(),
             files: dice.files(),
+            state: tempfile::tempdir().unwrap(),
         };
         let hosts = (0..hosts).map(host).collect();
-        Self { seed, dice, world, hosts, steps: 0, faults: 0 }
+        Self { seed, dice, world, hosts, steps: 0, faults: 0, opened: None }
     }
 
     fn context(&self, what: &str) -> String {
@@ -78,7 +84,20 @@ impl Run {
         let faulty = Arc::new(FaultyBackend::new(store, plan));
         let index = self.hosts[host].index.path();
         let repository = self.world.open_through(faulty.clone(), Some(index)).ok();
+        self.opened = repository.clone().map(|repository| (host, repository));
+        self.require_as_known();
         (repository, faulty)
+    }
+
+    /// Fails unless the host that opened the repository sees nothing but what regular work makes of what it
+    /// saw before. It remembers that.
+    fn require_as_known(&self) {
+        let Some((host, repository)) = &self.opened else { return };
+        let outcome = remember(self.hosts[*host].state.path(), repository);
+        // The store may have failed.
+        if let Ok(Some(contradiction)) = outcome {
+            panic!("{}: host{host}: {contradiction}", self.context("false alarm"));
+        }
     }
 
     fn backup(&mut self, host: usize) {
@@ -92,6 +111,9 @@ impl Run {
         self.faults += u64::from(faulty.reached());
         if !faulty.reached() {
             assert!(matches!(outcome, Some(Ok(_))), "{}: {outcome:?}", self.context("backup"));
+        }
+        if let Some(Ok(id)) = outcome {
+            witness(self.hosts[host].state.path()).add(id, self.world.now(), &SystemEntropy).unwrap();
         }
         // What is listed is committed, whatever the answer was.
         let listed = self.listed();
@@ -187,6 +209,8 @@ impl Run {
             // Also back, as when a host's clock was wrong.
             _ => self.world.set_clock_error(self.dice.below(7_200) as i64 - 3_600),
         }
+        self.require_as_known();
+        self.opened = None;
         self.world.wait(self.dice.below(4_000) as i64);
     }
 

@@ -54,7 +54,7 @@ fn bases_of_needed_blocks_stay_and_the_blocks_move_as_they_are() {
     let world = World::new(50);
     let gone = world.backup(&files(&[("a", &[1, 2, 3])]));
     store_with_base(&world, &[50, 51], 1);
-    world.backup(&files(&[("b", &[50])]));
+    world.backup(&files(&[("b", &[50]), ("d", &[1])]));
     world.forget(&[gone]);
     let report = prune(&world.open(), options(0)).unwrap();
     assert!(report.repacked.count > 0 && report.unused_bytes == 0, "{report:?}");

@@ -52,7 +52,7 @@ proptest! {
         let mut expected = Vec::new();
         reference(temp.path(), &mut expected);
         let found = |threads: usize| {
-            let events = Walker::with(options(temp.path()), true, threads);
+            let events = Walker::with(options(temp.path()), true, threads, Memory::default());
             // Others may change the directories above meanwhile.
             let is_above = |event: &WalkEvent| {
                 matches!(event, WalkEvent::Enter { path, .. } if temp.path().starts_with(path))
@@ -62,7 +62,7 @@ proptest! {
         };
         let alone = found(0);
         for threads in 0..=THREADS_MAX {
-            let walker = Walker::with(options(temp.path()), true, threads);
+            let walker = Walker::with(options(temp.path()), true, threads, Memory::of(0));
             prop_assert_eq!(trace(walker, temp.path()), expected.clone(), "{} threads", threads);
             prop_assert!(found(threads) == alone, "{} threads find something else", threads);
         }
@@ -86,7 +86,7 @@ fn entries_that_take_much_room_are_looked_at_in_order_by_any_number_of_threads()
 
     let expected = [vec![format!("+{name}"); 18], names, vec!["-".to_owned(); 18]].concat();
     for threads in [0, 1, 3, THREADS_MAX] {
-        let walker = Walker::with(options(temp.path()), true, threads);
+        let walker = Walker::with(options(temp.path()), true, threads, Memory::default());
         assert_eq!(trace(walker, temp.path()), expected, "{threads} threads");
     }
 }
@@ -101,7 +101,7 @@ fn what_is_taken_away_during_a_walk_is_named_or_found_whole() {
         let mut seen = 0;
         let mut failed = 0;
         let mut is_cut = false;
-        let mut walker = Walker::with(options(temp.path()), true, threads);
+        let mut walker = Walker::with(options(temp.path()), true, threads, Memory::default());
         let mut depth = 0;
         for event in walker.by_ref() {
             match event {
@@ -134,7 +134,7 @@ fn a_walk_that_is_given_up_leaves_no_work_behind_that_matters() {
         write(temp.path().join(format!("{n:03}/f")), "x");
     }
     for taken in [0, 1, 5, 50] {
-        let mut walker = Walker::with(options(temp.path()), true, THREADS_MAX);
+        let mut walker = Walker::with(options(temp.path()), true, THREADS_MAX, Memory::default());
         assert_eq!(walker.by_ref().take(taken).count(), taken);
         drop(walker);
     }

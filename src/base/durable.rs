@@ -12,20 +12,20 @@ use rustix::io::Errno;
 use crate::base::Entropy;
 
 /// How the names of unfinished files start; no object's name does.
-pub(super) const TEMPORARY_PREFIX: &str = ".tmp-";
+pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// Limit: names tried for one temporary file.
 const NAME_TRIES: u32 = 16;
 
 /// Writes the names in `folder` to disk.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
 }
 
 /// Makes `folder` (mode 0700) and what is missing above it, durably. One that is there is left as it is, but
 /// its name is written to disk, as whoever made it may not have come that far.
-pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent
         && !parent.is_dir()
@@ -44,7 +44,7 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// A written and synced file under a temporary name, removed when dropped before it was placed.
-pub(super) struct Temporary {
+pub(crate) struct Temporary {
     path: PathBuf,
     file: File,
     placed: bool,
@@ -52,7 +52,7 @@ pub(super) struct Temporary {
 
 impl Temporary {
     /// Writes `data` (mode 0600) to a new file in `folder` and waits until it is on disk.
-    pub(super) fn write(folder: &Path, data: &[u8], entropy: &dyn Entropy) -> io::Result<Self> {
+    pub(crate) fn write(folder: &Path, data: &[u8], entropy: &dyn Entropy) -> io::Result<Self> {
         let mut tries = 0;
         let mut temporary = loop {
             let mut random = [0; 8];
@@ -71,7 +71,7 @@ impl Temporary {
     }
 
     /// Makes the file's time later than `earlier`, by one nanosecond where the clock did not move on.
-    pub(super) fn set_later_than(&self, earlier: SystemTime) -> io::Result<()> {
+    pub(crate) fn set_later_than(&self, earlier: SystemTime) -> io::Result<()> {
         if self.file.metadata()?.modified()? <= earlier {
             self.file.set_modified(earlier + Duration::from_nanos(1))?;
             self.file.sync_all()?;
@@ -81,7 +81,7 @@ impl Temporary {
 
     /// Gives the file its final name unless that is taken, which gives `AlreadyExists`. The folder is not
     /// synced.
-    pub(super) fn place_new(mut self, target: &Path) -> io::Result<()> {
+    pub(crate) fn place_new(mut self, target: &Path) -> io::Result<()> {
         match renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 self.placed = true;
@@ -108,7 +108,7 @@ impl Temporary {
     }
 
     /// Gives the file its final name, in place of what bore it. The folder is not synced.
-    pub(super) fn place_over(mut self, target: &Path) -> io::Result<()> {
+    pub(crate) fn place_over(mut self, target: &Path) -> io::Result<()> {
         std::fs::rename(&self.path, target)?;
         self.placed = true;
         Ok(())
