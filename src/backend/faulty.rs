@@ -139,7 +139,10 @@ impl FaultyBackend {
     ) -> Result<T, BackendError> {
         let effects = self.effects(verb);
         if effects.contains(&FaultEffect::OldData) && self.old().put_since.contains(key) {
-            return Err(BackendError::new(ErrorKind::NotFound, format!("{key} is not there yet, as planned")));
+            return Err(BackendError::new(
+                ErrorKind::NotFound,
+                format!("{key} is not there yet, as planned"),
+            ));
         }
         self.run_under(verb, effects, call, spoil)
     }
@@ -263,10 +266,14 @@ impl Backend for FaultyBackend {
     }
 
     fn list(&self, kind: ObjectKind) -> Result<Vec<ObjectInfo>, BackendError> {
-        let objects = self.run(Verb::List, || self.inner.list(kind), |this: &Self, effect, objects| match effect {
-            FaultEffect::OldData => this.old().listings.get(&kind).cloned().unwrap_or(objects),
-            _ => this.spoil_list(effect, objects),
-        })?;
+        let objects = self.run(
+            Verb::List,
+            || self.inner.list(kind),
+            |this: &Self, effect, objects| match effect {
+                FaultEffect::OldData => this.old().listings.get(&kind).cloned().unwrap_or(objects),
+                _ => this.spoil_list(effect, objects),
+            },
+        )?;
         self.old().listings.entry(kind).or_insert_with(|| objects.clone());
         Ok(objects)
     }

@@ -95,7 +95,9 @@ fn a_slow_call_does_its_work_and_time_passes() {
         let clock = passed.clone();
         let store =
             FaultyBackend::new(Arc::new(memory.clone()), FaultPlan::one(1, 0, &[Verb::PutNew], effect))
-                .passing_time(move |seconds| drop(clock.fetch_add(seconds, Ordering::SeqCst)));
+                .passing_time(move |seconds| {
+                    clock.fetch_add(seconds, Ordering::SeqCst);
+                });
         assert_eq!(store.put_new(&key(1), Bytes::from_static(b"x")).is_ok(), answers, "{effect:?}");
         assert_eq!((memory.objects().len(), passed.load(Ordering::SeqCst)), (1, LONG_SECONDS), "{effect:?}");
     }
