@@ -31,7 +31,7 @@ pub enum FaultEffect {
     TimeOut,
     /// The call does its work after a long time.
     Throttle,
-    /// A listing or a lease is as it was when it was first asked for, and an object that was put since then is
+    /// A listing or a lease is as it was when first asked for, and an object that was put since then is
     /// not there. Nothing happens to other verbs.
     OldData,
     /// This and all later calls that store something fail for want of space. Deleting and reading go on.

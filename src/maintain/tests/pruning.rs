@@ -110,6 +110,7 @@ fn chunks_whose_bases_went_are_stored_again() {
     let index = series.repository.index();
     assert!(index.locate(&ids).unwrap().iter().any(Option::is_some), "some are still found");
     assert_eq!(index.contains(&ids).unwrap(), vec![false; ids.len()], "none can be relied on");
+    require_clean(&series);
     series.backup(&second);
     series.require_whole("the table is back");
 }
