@@ -43,7 +43,7 @@ class Tool:
         self.work, self.bucket, self.threads = work, bucket, threads
         self.program = find_program(self.name)
         self.repo, self.home = work / f"r-{self.name}", work / f"h-{self.name}"
-        names = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HOME", "BORG_BASE_DIR")
+        names = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "HOME", "BORG_BASE_DIR")
         self.environment = {**os.environ, **SECRETS, **dict.fromkeys(names, str(self.home)),
                             **(bucket.credentials() if bucket else {})}
 
