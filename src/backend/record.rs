@@ -1,4 +1,5 @@
-//! A wrapper that writes down every call, so that tests can state how much a command asks of a store.
+//! A wrapper that writes down every call, so that tests can state how much a command asks of a store, and
+//! that lets something else happen before one.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,16 +80,25 @@ struct Log {
     calls: Vec<Call>,
 }
 
+/// Does something before a call.
+type Before = Box<dyn Fn(&Call) + Send + Sync>;
+
 /// A store that remembers what was asked of it, failed calls too.
 pub struct RecordBackend {
     inner: Arc<dyn Backend>,
     log: Mutex<Log>,
+    before: Before,
 }
 
 impl RecordBackend {
     /// Returns a wrapper around `inner` with an empty memory.
     pub fn new(inner: Arc<dyn Backend>) -> Self {
-        Self { inner, log: Mutex::default() }
+        Self { inner, log: Mutex::default(), before: Box::new(|_| {}) }
+    }
+
+    /// Has `before` called with each call before that is made. It may take long, and ask the store below.
+    pub fn calling(self, before: impl Fn(&Call) + Send + Sync + 'static) -> Self {
+        Self { before: Box::new(before), ..self }
     }
 
     /// Returns how often `verb` was called.
@@ -116,10 +126,12 @@ impl RecordBackend {
     }
 
     fn note(&self, verb: Verb, key: Option<&ObjectKey>, offset: u64, length_bytes: u64) {
+        let call = Call { verb, key: key.cloned(), offset, length_bytes };
+        (self.before)(&call);
         let mut log = self.lock();
         log.counts[verb.slot()] += 1;
         if log.calls.len() < CALLS_KEPT_MAX {
-            log.calls.push(Call { verb, key: key.cloned(), offset, length_bytes });
+            log.calls.push(call);
         }
     }
 }

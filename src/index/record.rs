@@ -102,6 +102,13 @@ pub struct BlockInfo {
     pub lengths: Vec<u32>,
 }
 
+impl BlockInfo {
+    /// Returns the ordinal of its first chunk and how many chunks it has.
+    pub fn ordinals(&self) -> (u64, u64) {
+        (self.location.first_ordinal, u64::try_from(self.ids.len()).unwrap_or(u64::MAX))
+    }
+}
+
 /// Sums over all packs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IndexTotals {

@@ -353,7 +353,7 @@ impl<'r> ChunkReader<'r> {
     }
 
     /// Returns a block's stored bytes; tree packs are read whole, since a walk needs most of them.
-    fn stored_block(&self, location: &BlockLocation) -> Result<Bytes, Error> {
+    pub(crate) fn stored_block(&self, location: &BlockLocation) -> Result<Bytes, Error> {
         let key = ObjectKey::pack(&location.pack);
         let start = usize::try_from(location.offset).unwrap_or(usize::MAX);
         let end = start.saturating_add(usize::try_from(location.stored_bytes).unwrap_or(usize::MAX));

@@ -38,6 +38,7 @@ pub use stored_file::StoredFile;
 pub(crate) use sync::parallel;
 pub use trees::{DirectoryWriter, TreeCursor, find_path, tree_chunk_ids};
 pub use uploader::record_of_known;
+pub(crate) use writer::BASED_BLOCK_BYTES;
 pub use writer::{ChunkWriter, WriterStats, sealed_bytes};
 
 use crate::backend::Backend;

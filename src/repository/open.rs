@@ -32,7 +32,8 @@ pub struct ConfigIdentity {
 }
 
 impl ConfigIdentity {
-    fn of(number: u32, stored: &[u8]) -> Self {
+    fn of(key: &ObjectKey, stored: &[u8]) -> Self {
+        let number = key.name().parse().unwrap_or(FIRST_CONFIG);
         Self { number, digest: *blake3::hash(stored).as_bytes() }
     }
 
@@ -41,7 +42,7 @@ impl ConfigIdentity {
         let configs = backend.list(ObjectKind::Config)?;
         let Some(newest) = configs.last() else { return Ok(None) };
         let stored = backend.get(&newest.key, CONFIG_PLAIN_MAX_BYTES + SHELL_BYTES)?;
-        Ok(Some(Self::of(newest.key.name().parse().unwrap_or(FIRST_CONFIG), &stored)))
+        Ok(Some(Self::of(&newest.key, &stored)))
     }
 }
 
@@ -127,8 +128,9 @@ impl Repository {
         let entropy = environment.entropy.as_ref();
         store_key_file(backend.as_ref(), repository, &master, &options.secret, &options.label, now, entropy)?;
         let stored = seal_object(&keys, Kind::Config, &config.encode()?, CONFIG_PLAIN_MAX_BYTES)?;
-        let identity = ConfigIdentity::of(FIRST_CONFIG, &stored);
-        match backend.put_new(&ObjectKey::config(FIRST_CONFIG), stored) {
+        let key = ObjectKey::config(FIRST_CONFIG);
+        let identity = ConfigIdentity::of(&key, &stored);
+        match backend.put_new(&key, stored) {
             Ok(crate::backend::PutOutcome::Created) => {}
             Ok(crate::backend::PutOutcome::Existed) => {
                 return Err(Error::Exists { location: backend.location() });
@@ -161,7 +163,7 @@ impl Repository {
         };
         let object = newest.key.path();
         let stored = backend.get(&newest.key, CONFIG_PLAIN_MAX_BYTES + SHELL_BYTES)?;
-        let identity = ConfigIdentity::of(newest.key.name().parse().unwrap_or(FIRST_CONFIG), &stored);
+        let identity = ConfigIdentity::of(&newest.key, &stored);
         let (repository, master) = match secret {
             OpenSecret::Master(repository, master) => (*repository, master.clone()),
             OpenSecret::KeyFile(secret) => unlock(backend.as_ref(), secret, &|repository, master| {
@@ -220,29 +222,30 @@ impl Repository {
 /// that was broken off.
 fn holds_data(backend: &dyn Backend) -> Result<bool, Error> {
     for kind in [ObjectKind::Snapshot, ObjectKind::Index, ObjectKind::Pack] {
-        match backend.list(kind) {
-            Ok(infos) if infos.is_empty() => {}
-            Ok(_) => return Ok(true),
-            Err(error) if error.kind == ErrorKind::NoLocation => return Ok(false),
-            Err(error) => return Err(error.into()),
+        if holds(backend, kind)? {
+            return Ok(true);
         }
     }
     Ok(false)
+}
+
+fn config_exists(backend: &dyn Backend) -> Result<bool, Error> {
+    holds(backend, ObjectKind::Config)
+}
+
+/// Tells whether an object of `kind` is at the store.
+fn holds(backend: &dyn Backend, kind: ObjectKind) -> Result<bool, Error> {
+    match backend.list(kind) {
+        Ok(infos) => Ok(!infos.is_empty()),
+        Err(error) if error.kind == ErrorKind::NoLocation => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A new config would make another repository, whose prune takes all that is there for waste.
 fn config_is_gone() -> Error {
     let reason = "is gone, and what is stored here cannot be read without it: put the object back".to_owned();
     Error::Damaged { object: "config/".to_owned(), reason }
-}
-
-/// Tells whether a config is at the store.
-fn config_exists(backend: &dyn Backend) -> Result<bool, Error> {
-    match backend.list(ObjectKind::Config) {
-        Ok(configs) => Ok(!configs.is_empty()),
-        Err(error) if error.kind == ErrorKind::NoLocation => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn no_repository(backend: &dyn Backend, error: crate::backend::BackendError) -> Error {

@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 
 pub use moved::sealed_bytes;
+pub(crate) use open::BASED_BLOCK_BYTES;
 use open::{OpenBlock, OpenBlocks, Slot};
 
 use super::bases::{BASE_BYTES, BaseChunk, gather, gather_exactly};

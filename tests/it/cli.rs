@@ -139,6 +139,11 @@ fn objects(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Copies a folder with all below it; what is made keeps modes and times.
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
 /// All files below `folder`, sorted, with their modes and lengths.
 fn listing(folder: &Path) -> Vec<(PathBuf, u32, u64)> {
     use std::os::unix::fs::PermissionsExt;

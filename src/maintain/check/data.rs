@@ -265,7 +265,7 @@ impl Readers<'_> {
         pack: &Bytes,
     ) -> Result<BlockVerdict, Error> {
         let location = &block.location;
-        let whole = (location.first_ordinal, u64::try_from(block.ids.len()).unwrap_or(u64::MAX));
+        let whole = block.ordinals();
         let start = usize::try_from(location.offset).unwrap_or(usize::MAX);
         let end = start.saturating_add(usize::try_from(location.stored_bytes).unwrap_or(usize::MAX));
         if end > pack.len() || start > end {

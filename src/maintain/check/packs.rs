@@ -160,8 +160,8 @@ fn judge(
                 for block in repository.index().pack_blocks(&pack.id)? {
                     let end = u64::from(block.location.offset) + u64::from(block.location.stored_bytes);
                     if end > found {
-                        let count = u64::try_from(block.ids.len()).unwrap_or(u64::MAX);
-                        known.damaged.insert_range(block.location.first_ordinal, count);
+                        let (first, count) = block.ordinals();
+                        known.damaged.insert_range(first, count);
                     }
                 }
             } else if found < expected_bytes {

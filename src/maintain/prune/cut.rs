@@ -2,14 +2,14 @@
 //!
 //! A block that no snapshot needs stays while a needed one leans on it, however far up the chain. Blocks of
 //! that kind that hang together are let go together, and every needed block above them is sealed anew: text
-//! against those bases further down that stay, numbers alone. Only the packs of those needed blocks are
-//! rewritten here. What is let go is found to be needed by nobody when the snapshots are marked again, and
-//! goes like everything else, after its grace; so nothing is lost if it should be needed after all.
+//! against those bases further down that stay, numbers mixed with older values that stay, or alone. Only the
+//! packs of those needed blocks are rewritten here. What is let go is found to be needed by nobody when the
+//! snapshots are marked again, and goes like everything else, after its grace; so nothing is lost if it
+//! should be needed after all.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Run;
-use super::decide::packs_of;
 use super::error::PruneError;
 use super::growth::Growth;
 use super::repack::{Remake, Ways, live_places};
@@ -41,6 +41,7 @@ pub(super) struct Cuts {
 /// A block that only others need.
 #[derive(Debug)]
 struct Kept {
+    first_ordinal: u64,
     chunk_count: u64,
     stored_bytes: u64,
     /// Another one that belongs together with it, or itself.
@@ -93,8 +94,10 @@ struct Gain {
 impl Run {
     /// Cuts chains and returns what is needed afterwards; a dry run only says what would be cut.
     pub(super) fn cut_chains(&mut self, survey: Survey) -> Result<Survey, PruneError> {
-        let plans = self.load_plans()?;
-        let planned: BTreeSet<PackId> = packs_of(&plans).filter(|id| !self.deleted.contains(id)).collect();
+        if survey.live.len() == survey.needed.len() {
+            return Ok(survey);
+        }
+        let planned = self.still_planned(&self.load_plans()?);
         let Some(cuts) = self.find_cuts(&survey, &planned)? else { return Ok(survey) };
         if self.is_dry() {
             return Ok(survey);
@@ -142,12 +145,12 @@ impl Run {
                 continue;
             }
             for block in self.repository.index().pack_blocks(&pack.id)? {
-                let (first, count) = ordinals(&block);
+                let (first, count) = block.ordinals();
                 if survey.live.count_in(first, count) > 0 && survey.needed.count_in(first, count) == 0 {
                     let with = chains.kept.len();
                     chains.places.insert(first, with);
                     let stored_bytes = u64::from(block.location.stored_bytes);
-                    chains.kept.push(Kept { chunk_count: count, stored_bytes, with });
+                    chains.kept.push(Kept { first_ordinal: first, chunk_count: count, stored_bytes, with });
                 }
             }
             if chains.kept.len() > KEPT_COUNT_MAX {
@@ -168,7 +171,7 @@ impl Run {
         let index = self.repository.index();
         let blocks = index.pack_blocks(&survey.packs[pack].id)?;
         let is_live = |block: &&BlockInfo| {
-            let (first, count) = ordinals(block);
+            let (first, count) = block.ordinals();
             !block.location.bases.is_empty() && survey.live.count_in(first, count) > 0
         };
         let based: Vec<&BlockInfo> = blocks.iter().filter(is_live).collect();
@@ -195,7 +198,6 @@ impl Run {
     fn choose_cuts(&mut self, chains: Chains, survey: &Survey, budget: u64) -> Result<Cuts, PruneError> {
         let mut unsteady: HashSet<u64> = chains.places.keys().copied().collect();
         unsteady.extend(chains.leaning.iter().map(|block| block.first_ordinal));
-        let first_ordinals: BTreeMap<usize, u64> = chains.places.iter().map(|(n, at)| (*at, *n)).collect();
         let repository = self.repository.clone();
         let mut growth = Growth::new(&repository, survey, &unsteady, &chains.leaning);
         let (groups, kept) = chains.groups();
@@ -221,9 +223,9 @@ impl Run {
             left -= more_bytes;
             packs.extend(more);
             cuts.anew.extend(group.leaning.iter().map(|block| block.first_ordinal));
-            for at in &group.kept {
-                cuts.gone.extend(first_ordinals.get(at).map(|first| (*first, kept[*at].chunk_count)));
-                self.report.let_go.add(kept[*at].stored_bytes);
+            for block in group.kept.iter().map(|at| &kept[*at]) {
+                cuts.gone.push((block.first_ordinal, block.chunk_count));
+                self.report.let_go.add(block.stored_bytes);
             }
             self.report.sealed_anew.count += u64::try_from(group.leaning.len()).unwrap_or(u64::MAX);
             self.report.sealed_anew.bytes += grown_bytes;
@@ -286,11 +288,6 @@ impl Chains {
         groups.sort_by_key(|group| (std::cmp::Reverse(group.kept_bytes), group.kept.first().copied()));
         (groups, self.kept)
     }
-}
-
-/// Returns the first ordinal of a block and the number of its chunks.
-fn ordinals(block: &BlockInfo) -> (u64, u64) {
-    (block.location.first_ordinal, u64::try_from(block.ids.len()).unwrap_or(u64::MAX))
 }
 
 fn leaning(block: &BlockInfo, survey: &Survey, pack: usize, on: usize) -> Leaning {

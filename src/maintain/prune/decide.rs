@@ -54,8 +54,8 @@ pub(super) enum Moving {
 /// Returns how `block` is moved. One that was made with a base moves as it is even when a part of it is dead:
 /// sealed anew it would be many times larger.
 pub(super) fn moving(block: &BlockInfo, live: &LiveSet) -> Moving {
-    let count = u64::try_from(block.ids.len()).unwrap_or(u64::MAX);
-    match live.count_in(block.location.first_ordinal, count) {
+    let (first, count) = block.ordinals();
+    match live.count_in(first, count) {
         0 => Moving::Nothing,
         found if found == count || !block.location.bases.is_empty() => Moving::Whole,
         _ => Moving::Chunks,
@@ -99,6 +99,11 @@ impl Run {
         self.report.remaining = u64::try_from(survey.snapshots.len()).unwrap_or(u64::MAX);
     }
 
+    /// Returns the packs that `plans` name and that are still there.
+    pub(super) fn still_planned(&self, plans: &[StoredPlan]) -> BTreeSet<PackId> {
+        packs_of(plans).filter(|id| !self.deleted.contains(id)).collect()
+    }
+
     /// Decides about all packs that no plan names.
     pub(super) fn decide(
         &mut self,
@@ -106,7 +111,7 @@ impl Run {
         plans: &[StoredPlan],
         now: Time,
     ) -> Result<Decision, PruneError> {
-        let planned: BTreeSet<PackId> = packs_of(plans).filter(|id| !self.deleted.contains(id)).collect();
+        let planned = self.still_planned(plans);
         let grace_seconds = self.options.grace.as_secs();
         let mut decision = Decision::default();
         let mut uses = Vec::new();
@@ -234,7 +239,7 @@ impl Run {
 }
 
 /// Returns the packs that `plans` name.
-pub(super) fn packs_of(plans: &[StoredPlan]) -> impl Iterator<Item = PackId> {
+fn packs_of(plans: &[StoredPlan]) -> impl Iterator<Item = PackId> {
     plans.iter().flat_map(|plan| &plan.plan.packs).map(|pack| pack.id)
 }
 

@@ -6,14 +6,12 @@ use super::cut::Leaning;
 use super::error::PruneError;
 use super::repack::{Remake, Ways, trial_bytes};
 use super::survey::Survey;
-use crate::repository::{ChunkReader, Error, Repository};
+use crate::repository::{BASED_BLOCK_BYTES, ChunkReader, Error, Repository};
 
 /// Blocks of one kind in one pack that are tried.
 const SAMPLE_COUNT: usize = 4;
 /// Kinds of blocks in packs that are tried in one run; what is beyond stays as it is for now.
 const KIND_COUNT_MAX: usize = 512;
-/// Blocks of more plaintext are of numbers: text that leans on something is in small blocks.
-const TEXT_MAX_BYTES: u32 = 64 << 10;
 
 /// What is alike: blocks of one pack, all large or all small.
 type Kind = (usize, bool);
@@ -36,8 +34,9 @@ pub(super) struct Growth<'a> {
     tried: BTreeMap<Kind, Option<Tried>>,
 }
 
+/// Text that leans on something is in small blocks, so large ones are of numbers.
 fn kind(block: &Leaning) -> Kind {
-    (block.pack, block.raw_bytes > TEXT_MAX_BYTES)
+    (block.pack, usize::try_from(block.raw_bytes).unwrap_or(usize::MAX) > BASED_BLOCK_BYTES)
 }
 
 impl<'a> Growth<'a> {

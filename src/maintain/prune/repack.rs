@@ -247,13 +247,10 @@ fn open_anew(
 
 /// Returns what the live chunks of a block take when they are stored in this way; nothing is stored.
 pub(super) fn trial_bytes(reader: &ChunkReader<'_>, block: &BlockInfo, ways: Ways<'_>) -> Result<u64, Error> {
-    let key = ObjectKey::pack(&block.location.pack);
-    let (offset, length) = (block.location.offset, block.location.stored_bytes);
-    let stored = reader.repository().backend().get_range(&key, u64::from(offset), u64::from(length));
-    let stored = stored.map_err(|error| Error::of_pack(key.path(), error.into()))?;
+    let stored = reader.stored_block(&block.location)?;
     match open(reader, block.location.content, block, &stored, ways)? {
-        Opened::Whole(..) => Ok(u64::from(length)),
-        Opened::Chunks(run) => sealed_bytes(reader, &run, &NewBase::Text(Vec::new())),
+        Opened::Whole(..) => Ok(u64::from(block.location.stored_bytes)),
+        Opened::Chunks(run) => sealed_bytes(reader, &run, &NewBase::Numbers { bases: Vec::new(), skip: 0 }),
         Opened::Anew(run, base) => sealed_bytes(reader, &run, &base),
     }
 }

@@ -14,7 +14,7 @@ const BLOCK_BYTES: usize = BLOCK_RAW_MAX_BYTES as usize;
 /// Plaintext of a block of tree chunks: smaller, since one path needs few of them.
 const TREE_BLOCK_BYTES: usize = 512 << 10;
 /// Plaintext of a block with a base: whoever reads one chunk of it decodes all of it, and its base.
-const BASED_BLOCK_BYTES: usize = 64 << 10;
+pub(crate) const BASED_BLOCK_BYTES: usize = 64 << 10;
 /// Bytes of a file that the runs of a block with a base are spread over at most.
 const BASED_SPAN_MAX_BYTES: u64 = 512 << 10;
 /// Chunks of a block, where they are tiny: fewer than a reader takes, so that the names in the blocks that

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Run, User, listing};
+use super::{Run, User, copy, listing};
 
 /// One made by the first build whose format is frozen, with every kind of object: `fixtures/repositories`.
 fn first(user: &User) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/repositories/v1");
-    let done = std::process::Command::new("cp").arg("-r").arg(from).arg(user.path("v1")).status().unwrap();
-    assert!(done.success());
+    copy(&from, &user.path("v1"));
     let text = std::fs::read(user.path("v1/key")).unwrap();
     user.secret("key", text);
     user.path("v1/repository")
@@ -123,9 +122,7 @@ fn the_example_repository_of_the_format_restores_with_each_of_its_secrets() {
     let text = std::fs::read_to_string(vectors.join("expected.json")).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
     let user = User::new();
-    let from = vectors.join("repository");
-    let done = std::process::Command::new("cp").arg("-r").arg(from).arg(user.path("r")).status().unwrap();
-    assert!(done.success());
+    copy(&vectors.join("repository"), &user.path("r"));
     let (_, nodes) = expected["snapshots"].as_object().unwrap().iter().next().unwrap();
     let files = nodes.as_array().unwrap().iter().filter(|node| node["type"] == "file");
     let unhex = |text: &str| -> Vec<u8> {

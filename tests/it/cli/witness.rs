@@ -1,14 +1,6 @@
 //! A repository that is not what this host last saw: writers stop, readers warn, and a person decides.
 
-use std::path::Path;
-use std::process::Command;
-
-use super::{User, listing};
-
-/// Copies a folder whole, times and all.
-fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
-}
+use super::{User, copy, listing};
 
 /// Commands that write, each of which would do so.
 const WRITERS: [&[&str]; 9] = [

@@ -1,59 +1,77 @@
 //! A command may end at any change it makes, before or after that change, and nothing has to be repaired.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use snap::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
+use snap::repository::{OpenSecret, Repository};
 
 use super::commands::{
     Case, MUTATIONS, add_key_case, backup_case, copy_case, forget_case, prune_case, remove_key_case,
     repair_index_case, takeover_case,
 };
-use super::world::secret;
-use snap::repository::OpenSecret;
+use super::world::{Outcome, World, secret};
 
 /// Bound: changes that one command of these makes at most.
 const CHANGES_MAX: u64 = 200;
 
-/// Breaks the command off at every change; `changes_min` says that there is something to break.
-fn sweep(case: &Case, changes_min: u64) {
-    let (seed, start) = (case.world.seed, case.world.store.state());
+/// Runs `run` anew and breaks it off at every change it makes, until it makes no more. `broken` gets the
+/// world that is left and the folder of the local index, `ended` the world of a run that was not broken off.
+/// Returns how many changes there are, at most `changes_max`.
+pub(super) fn at_every_change(
+    name: &str,
+    world: &World,
+    changes_max: u64,
+    run: &dyn Fn(&World, &Arc<Repository>) -> Outcome,
+    broken: &dyn Fn(&World, &Path, &str),
+    ended: &dyn Fn(&World, &str),
+) -> u64 {
+    let (seed, start) = (world.seed, world.store.state());
     let mut points = 0;
-    for call in 0..CHANGES_MAX {
+    for call in 0..changes_max {
         let mut is_reached = false;
         for effect in [FaultEffect::Stop, FaultEffect::StopAfter, FaultEffect::FailAfter] {
-            let context = format!("seed {seed}: {} with {effect:?} at change {call}", case.name);
-            let world = case.world.at(start.clone());
+            let context = format!("seed {seed}: {name} with {effect:?} at change {call}");
+            let world = world.at(start.clone());
             let index = tempfile::tempdir().unwrap();
             let plan = FaultPlan::one(seed, call, &MUTATIONS, effect);
             let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
             let repository = world.open_through(faulty.clone(), Some(index.path())).unwrap();
-            let outcome = (case.run)(&world, &repository);
+            let outcome = run(&world, &repository);
             drop(repository);
-            is_reached |= faulty.reached();
-            if !faulty.reached() {
+            if faulty.reached() {
+                (is_reached, points) = (true, points + 1);
+                broken(&world, index.path(), &context);
+            } else {
                 assert_eq!(outcome, Ok(()), "{context}");
-                continue;
+                ended(&world, &context);
             }
-            points += 1;
-            let is_same = world.open(Some(index.path()));
-            case.require_whole(&world, &is_same, &context);
-            case.require_whole(&world, &world.open(None), &context);
-            // The lease of the dead has run out.
-            world.wait(1_000);
-            assert_eq!((case.run)(&world, &is_same), Ok(()), "{context}, again");
-            case.require_whole(&world, &is_same, &context);
-            world.require_no_garbage(&context);
-            case.require_whole(&world, &world.open(Some(index.path())), &context);
-            let opened = world.open(None).reveal_master(&OpenSecret::KeyFile(secret(9)));
-            assert!(opened.is_ok(), "{context}: the key is gone");
         }
         if !is_reached {
-            println!("seed {seed}: {}: {call} changes, {points} points", case.name);
-            assert!(call >= changes_min, "{}: {call} changes", case.name);
-            return;
+            println!("seed {seed}: {name}: {call} changes, {points} points");
+            return call;
         }
     }
-    panic!("{}: more than {CHANGES_MAX} changes", case.name);
+    panic!("{name}: more than {changes_max} changes");
+}
+
+/// Breaks the command off at every change; `changes_min` says that there is something to break.
+fn sweep(case: &Case, changes_min: u64) {
+    let broken = |world: &World, index: &Path, context: &str| {
+        let is_same = world.open(Some(index));
+        case.require_whole(world, &is_same, context);
+        case.require_whole(world, &world.open(None), context);
+        // The lease of the dead has run out.
+        world.wait(1_000);
+        assert_eq!((case.run)(world, &is_same), Ok(()), "{context}, again");
+        case.require_whole(world, &is_same, context);
+        world.require_no_garbage(context);
+        case.require_whole(world, &world.open(Some(index)), context);
+        let opened = world.open(None).reveal_master(&OpenSecret::KeyFile(secret(9)));
+        assert!(opened.is_ok(), "{context}: the key is gone");
+    };
+    let changes = at_every_change(case.name, &case.world, CHANGES_MAX, &case.run, &broken, &|_, _| {});
+    assert!(changes >= changes_min, "{}: {changes} changes", case.name);
 }
 
 #[test]

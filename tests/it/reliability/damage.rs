@@ -80,73 +80,82 @@ fn repair_pack(repository: &Arc<Repository>, key: &ObjectKey) {
     repair_packs(repository, &options).unwrap();
 }
 
-/// What is damaged in kind `kind` is named, and costs what a check says.
-fn matrix(kind: ObjectKind, seed: u64) {
+/// Damages each object of `kind` in each way and calls `judge` with the world that this makes, the object,
+/// the way, and words for both.
+pub(super) fn each(
+    kind: ObjectKind,
+    seed: u64,
+    whole: &World,
+    damages_min: u64,
+    mut judge: impl FnMut(&World, &ObjectKey, &str, &str),
+) {
     println!("seed {seed}");
-    let (whole, files) = versions(seed);
     let (start, dice) = (whole.store.state(), Dice::new(seed + 1));
-    let (mut damages, mut lossy, mut healed, mut repaired) = (0, 0, 0, 0);
+    let mut damages = 0;
     for info in whole.store.list(kind).unwrap() {
         for how in DAMAGES {
-            let context = format!("seed {seed}: {} {how}", info.key);
             let world = whole.at(start.clone());
-            if !damage(&world, &info.key, how, &dice) {
-                continue;
+            if damage(&world, &info.key, how, &dice) {
+                damages += 1;
+                judge(&world, &info.key, how, &format!("seed {seed}: {} {how}", info.key));
             }
-            damages += 1;
-            let index = tempfile::tempdir().unwrap();
-            let repository = world.open(Some(index.path()));
-            let report = world.check(&repository);
-            // A snapshot that is gone leaves no trace in the repository: only a host that knew it can tell.
-            let is_forgotten = kind == ObjectKind::Snapshot && how == "deleted";
-            let is_named = report.findings.iter().any(|finding| finding.object == info.key.path());
-            // An index object that is gone leaves packs that nobody names.
-            let is_unnamed_index = kind == ObjectKind::Index && how == "deleted";
-            assert!(is_named || is_forgotten || is_unnamed_index, "{context}: {:?}", report.findings);
-            assert!(report.is_damaged() || is_forgotten, "{context}: {:?}", report.findings);
-            let listed: BTreeSet<_> = repository.snapshot_ids().unwrap().into_iter().collect();
-            let mut lost = 0;
-            for (id, expected) in world.model.iter().filter(|(id, _)| listed.contains(id)) {
-                let Ok((found, stats)) = world.restore_some(&repository, id) else {
-                    lost += 1;
-                    continue;
-                };
-                let is_equal = found.iter().all(|(name, content)| expected.get(name) == Some(content));
-                assert!(is_equal, "{context}: a file restores to something else");
-                let missing = expected.len() - found.len();
-                assert!(
-                    missing == 0 || (stats.failed_count > 0 && stats.damaged),
-                    "{context}: {missing} files lost silently"
-                );
-                lost += missing;
-            }
-            assert_eq!(
-                lost > 0,
-                report.losses.count() > 0 || lost > 0 && kind == ObjectKind::Snapshot,
-                "{context}"
-            );
-            lossy += u64::from(lost > 0);
-            // The host that checked knows what is bad: it stores again what its source still has.
-            world.wait(60);
-            world.write_source(&files);
-            let id =
-                world.backup_in(&repository, "host").unwrap_or_else(|error| panic!("{context}: {error}"));
-            if world.restore(&repository, &id).as_ref() == Ok(&files) {
-                healed += 1;
-                continue;
-            }
-            // Bits that turned inside a pack: it has to be taken out first.
-            repair_pack(&repository, &info.key);
-            world.wait(60);
-            let id =
-                world.backup_in(&repository, "host").unwrap_or_else(|error| panic!("{context}: {error}"));
-            let found = world.restore(&repository, &id);
-            assert!(found.as_ref() == Ok(&files), "{context}: not healed: {:?}", found.err());
-            repaired += 1;
         }
     }
-    println!("{kind:?}: {damages} damages, {lossy} cost files, {healed} healed, {repaired} after repair");
-    assert!(damages >= 16);
+    println!("{kind:?}: {damages} damages");
+    assert!(damages >= damages_min);
+}
+
+/// What is damaged in kind `kind` is named, and costs what a check says.
+fn matrix(kind: ObjectKind, seed: u64) {
+    let (whole, files) = versions(seed);
+    let (mut lossy, mut healed, mut repaired) = (0, 0, 0);
+    each(kind, seed, &whole, 16, |world, key, how, context| {
+        let index = tempfile::tempdir().unwrap();
+        let repository = world.open(Some(index.path()));
+        let report = world.check(&repository);
+        // A snapshot that is gone leaves no trace in the repository: only a host that knew it can tell.
+        let is_forgotten = kind == ObjectKind::Snapshot && how == "deleted";
+        let is_named = report.findings.iter().any(|finding| finding.object == key.path());
+        // An index object that is gone leaves packs that nobody names.
+        let is_unnamed_index = kind == ObjectKind::Index && how == "deleted";
+        assert!(is_named || is_forgotten || is_unnamed_index, "{context}: {:?}", report.findings);
+        assert!(report.is_damaged() || is_forgotten, "{context}: {:?}", report.findings);
+        let listed: BTreeSet<_> = repository.snapshot_ids().unwrap().into_iter().collect();
+        let mut lost = 0;
+        for (id, expected) in world.model.iter().filter(|(id, _)| listed.contains(id)) {
+            let Ok((found, stats)) = world.restore_some(&repository, id) else {
+                lost += 1;
+                continue;
+            };
+            let is_equal = found.iter().all(|(name, content)| expected.get(name) == Some(content));
+            assert!(is_equal, "{context}: a file restores to something else");
+            let missing = expected.len() - found.len();
+            assert!(
+                missing == 0 || (stats.failed_count > 0 && stats.damaged),
+                "{context}: {missing} files lost silently"
+            );
+            lost += missing;
+        }
+        assert_eq!(
+            lost > 0,
+            report.losses.count() > 0 || lost > 0 && kind == ObjectKind::Snapshot,
+            "{context}"
+        );
+        lossy += u64::from(lost > 0);
+        // The host that checked knows what is bad: it stores again what its source still has.
+        world.wait(60);
+        world.write_source(&files);
+        let id = world.backup_in(&repository, "host").unwrap_or_else(|error| panic!("{context}: {error}"));
+        if world.restore(&repository, &id).as_ref() == Ok(&files) {
+            healed += 1;
+            return;
+        }
+        // Bits that turned inside a pack: it has to be taken out first.
+        repair_pack(&repository, key);
+        world.require_backup(&repository, &files, context);
+        repaired += 1;
+    });
+    println!("{kind:?}: {lossy} cost files, {healed} healed, {repaired} after repair");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use snap::backend::memory::MemoryState;
 use snap::backend::{Backend, ObjectKey, ObjectKind};
 use snap::base::KeyFileId;
 use snap::maintain::check::CheckReport;
@@ -11,28 +10,10 @@ use snap::maintain::prune::prune;
 use snap::maintain::repair::{RepairIndexOptions, repair_index};
 use snap::repository::{Environment, Error, InitOptions, LeaseGuard, OpenSecret, Repository};
 
-use super::damage::{DAMAGES, damage, versions};
+use super::damage::{DAMAGES, damage, each, versions};
 use super::world::{Dice, Files, World, environment, prune_options, secret};
 
 const INDEX: RepairIndexOptions = RepairIndexOptions { dry_run: false, lock_wait: Duration::ZERO };
-
-/// Damages each object of `kind` in each way and calls `judge` with the world that this makes.
-fn each(kind: ObjectKind, seed: u64, whole: &World, judge: impl Fn(&World, &ObjectKey, &str, &str)) {
-    println!("seed {seed}");
-    let (start, dice): (MemoryState, _) = (whole.store.state(), Dice::new(seed + 1));
-    let mut damages = 0;
-    for info in whole.store.list(kind).unwrap() {
-        for how in DAMAGES {
-            let world = whole.at(start.clone());
-            if damage(&world, &info.key, how, &dice) {
-                damages += 1;
-                judge(&world, &info.key, how, &format!("seed {seed}: {} {how}", info.key));
-            }
-        }
-    }
-    println!("{kind:?}: {damages} damages");
-    assert!(damages >= 7);
-}
 
 fn names(report: &CheckReport, key: &ObjectKey) -> bool {
     report.findings.iter().any(|finding| finding.object == key.path())
@@ -48,20 +29,12 @@ fn opened_by(world: &World) -> Environment {
     environment(Arc::new(world.store.clone()), world.clock.clone(), 5, None)
 }
 
-/// A backup of `files` by `repository` restores byte for byte.
-fn require_backup(world: &World, repository: &Arc<Repository>, files: &Files, context: &str) {
-    world.wait(60);
-    world.write_source(files);
-    let id = world.backup_in(repository, "host").unwrap_or_else(|error| panic!("{context}: {error}"));
-    assert!(world.restore(repository, &id).as_ref() == Ok(files), "{context}");
-}
-
 #[test]
 fn a_damaged_config_is_named_and_refused_and_no_init_takes_its_place() {
     let (whole, _) = versions(51);
     let config = ObjectKey::config(1);
     let stored = whole.store.get(&config, 1 << 20).unwrap();
-    each(ObjectKind::Config, 51, &whole, |world, key, how, context| {
+    each(ObjectKind::Config, 51, &whole, 7, |world, key, how, context| {
         let Err(error) = opening(world, 9) else { panic!("{context}: opened") };
         assert!(error.is_damage() && error.to_string().starts_with("config/"), "{context}: {error}");
         let options = InitOptions { secret: secret(8), label: String::new() };
@@ -91,7 +64,7 @@ fn a_damaged_config_is_named_and_refused_and_no_init_takes_its_place() {
 fn a_damaged_key_file_is_named_and_the_other_secret_still_opens() {
     let (whole, _) = versions(52);
     let second = whole.open(None).add_key(&whole.key().1, &secret(3), "second").unwrap();
-    each(ObjectKind::Key, 52, &whole, |world, key, how, context| {
+    each(ObjectKind::Key, 52, &whole, 7, |world, key, how, context| {
         let (lost, left) = match key == &ObjectKey::key_file(&second) {
             true => (3, 9),
             false => (9, 3),
@@ -134,7 +107,7 @@ fn planned(seed: u64) -> (World, Files) {
 #[test]
 fn a_damaged_plan_is_named_costs_no_reader_anything_and_is_removed_by_a_repair() {
     let (whole, files) = planned(53);
-    each(ObjectKind::Plan, 53, &whole, |world, key, how, context| {
+    each(ObjectKind::Plan, 53, &whole, 7, |world, key, how, context| {
         let repository = world.open(None);
         let report = world.check(&repository);
         assert_eq!(names(&report, key), how != "deleted", "{context}: {:?}", report.findings);
@@ -156,7 +129,7 @@ fn a_damaged_plan_is_named_costs_no_reader_anything_and_is_removed_by_a_repair()
             assert_eq!(real.damaged_plans.len(), 1, "{context}");
         }
         world.require_sound(&world.open(None), context);
-        require_backup(world, &repository, &files, context);
+        world.require_backup(&repository, &files, context);
     });
 }
 
@@ -176,7 +149,7 @@ fn a_damaged_lease_is_named_stops_maintenance_alone_and_is_removed_by_an_unlock(
         assert_eq!(names(&report, &maintenance), is_there, "{context}: {:?}", report.findings);
         assert!(!report.is_damaged(), "{context}: {:?}", report.findings);
         world.require_whole(&repository, None, &Default::default(), context);
-        require_backup(world, &repository, &files, context);
+        world.require_backup(&repository, &files, context);
         if is_there {
             let refused = prune(&repository, prune_options(50)).unwrap_err().to_string();
             assert!(refused.contains(maintenance.path()), "{context}: {refused}");
@@ -184,9 +157,9 @@ fn a_damaged_lease_is_named_stops_maintenance_alone_and_is_removed_by_an_unlock(
         }
         world.wait(1_000);
         prune(&repository, prune_options(50)).unwrap_or_else(|error| panic!("{context}: {error}"));
-        require_backup(world, &repository, &files, context);
+        world.require_backup(&repository, &files, context);
     };
-    each(ObjectKind::Lock, 54, &whole, |world, _, how, context| judge(world, how, context));
+    each(ObjectKind::Lock, 54, &whole, 7, |world, _, how, context| judge(world, how, context));
     // The lease of a holder that ended long ago is put back: it runs out as it did then.
     let world = whole.at(whole.store.state());
     world.wait(1_000);

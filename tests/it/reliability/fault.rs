@@ -107,9 +107,7 @@ fn require_done(case: &Case, world: &World, context: &str) {
     assert!((case.holds)(&repository), "{context}: it succeeded and did nothing");
     assert!(!ids.iter().any(|id| case.gone.contains(id)), "{context}: a dropped snapshot is there");
     if let Some(pending) = &case.pending {
-        let is_new = |id: &&_| !world.model.contains_key(id);
-        let new = ids.iter().find(is_new).unwrap_or_else(|| panic!("{context}: no snapshot"));
-        assert!(&world.restore(&repository, new).unwrap() == pending, "{context}");
+        world.require_new(&repository, pending, context);
     }
 }
 

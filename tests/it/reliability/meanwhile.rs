@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use snap::backend::record::RecordBackend;
 use snap::maintain::prune::prune;
 
 use super::commands::{Case, backup_case, prune_case};
-use super::hook::HookBackend;
 use super::world::{World, prune_options};
 
 type Action = Box<dyn FnOnce() + Send>;
@@ -50,9 +50,9 @@ fn sweep(case: &Case, wait_seconds: i64, other: fn(&World)) {
         let meanwhile = Arc::new(Meanwhile { at, calls, action });
         let before = {
             let meanwhile = meanwhile.clone();
-            move || meanwhile.call()
+            move |_: &_| meanwhile.call()
         };
-        let backend = Arc::new(HookBackend { inner: world.store.clone(), before });
+        let backend = Arc::new(RecordBackend::new(Arc::new(world.store.clone())).calling(before));
         let opened = world.open_through(backend, None).map_err(|error| error.to_string());
         let outcome = opened.and_then(|repository| (case.run)(&world, &repository));
         if meanwhile.action.lock().unwrap().take().is_some() {

@@ -7,7 +7,6 @@ mod crash;
 mod damage;
 mod damage_small;
 mod fault;
-mod hook;
 mod init;
 mod meanwhile;
 mod model;

@@ -2,10 +2,10 @@
 //! are broken off at any change.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use snap::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
 use snap::backend::{Backend, ObjectKey, ObjectKind};
 use snap::base::{PackId, SnapshotId};
 use snap::maintain::forget::forget;
@@ -15,9 +15,9 @@ use snap::maintain::repair::{
 };
 use snap::repository::Repository;
 
-use super::commands::MUTATIONS;
-use super::damage::{DAMAGES, damage, versions};
-use super::world::{Dice, Files, Outcome, World, told};
+use super::crash::at_every_change;
+use super::damage::{each, versions};
+use super::world::{Files, Outcome, World, told};
 
 /// Bound: changes that one repair of these makes at most.
 const CHANGES_MAX: u64 = 100;
@@ -68,7 +68,7 @@ fn snapshot_options(dry_run: bool, forget: bool) -> RepairSnapshotsOptions {
     RepairSnapshotsOptions { snapshots: Vec::new(), forget, dry_run, lock_wait: Duration::ZERO }
 }
 
-fn pack_options(dry_run: bool, packs: Vec<PackId>, aside: &std::path::Path) -> RepairPacksOptions {
+fn pack_options(dry_run: bool, packs: Vec<PackId>, aside: &Path) -> RepairPacksOptions {
     RepairPacksOptions { packs, aside: aside.to_path_buf(), dry_run, lock_wait: Duration::ZERO }
 }
 
@@ -120,52 +120,37 @@ fn repair_snapshots_of(world: &World, repository: &Arc<Repository>, context: &st
 }
 
 fn sweep(kind: ObjectKind, seed: u64) {
-    println!("seed {seed}");
     let (whole, files) = versions(seed);
-    let (start, dice) = (whole.store.state(), Dice::new(seed + 1));
-    let (mut damages, mut lossy, mut rounds) = (0, 0, 0);
-    for info in whole.store.list(kind).unwrap() {
-        for how in DAMAGES {
-            let context = format!("seed {seed}: {} {how}", info.key);
-            let world = whole.at(start.clone());
-            if !damage(&world, &info.key, how, &dice) {
-                continue;
-            }
-            damages += 1;
-            let index = tempfile::tempdir().unwrap();
-            let repository = world.open(Some(index.path()));
-            world.check(&repository);
-            let before = readable(&world, &repository, &context);
-            repair_packs_of(&world, &repository, &info.key, &context);
-            require_no_worse(&before, &readable(&world, &repository, &context), &context);
-            require_no_worse(&before, &readable(&world, &world.open(None), &context), &context);
-            let report = repair_snapshots_of(&world, &repository, &context);
-            lossy += u64::from(!report.repaired.is_empty());
-            if kind == ObjectKind::Index {
-                assert!(report.repaired.is_empty(), "{context}: {report:?}");
-            }
-            let lost: Vec<SnapshotId> =
-                report.repaired.iter().filter(|one| one.is_lost).map(|one| one.id).collect();
-            forget(&repository, &lost, false).unwrap();
-            // What leaned on what is lost is found now, and goes the same way.
-            for _ in 0..ROUNDS_MAX {
-                if !world.check(&repository).is_damaged() {
-                    break;
-                }
-                rounds += 1;
-                repair_packs_of(&world, &repository, &info.key, &context);
-            }
-            world.require_sound(&repository, &context);
-            world.wait(60);
-            world.write_source(&files);
-            let id =
-                world.backup_in(&repository, "host").unwrap_or_else(|error| panic!("{context}: {error}"));
-            assert!(world.restore(&repository, &id).as_ref() == Ok(&files), "{context}: not healed");
-            world.require_sound(&world.open(None), &context);
+    let (mut lossy, mut rounds) = (0, 0);
+    each(kind, seed, &whole, 16, |world, key, _, context| {
+        let index = tempfile::tempdir().unwrap();
+        let repository = world.open(Some(index.path()));
+        world.check(&repository);
+        let before = readable(world, &repository, context);
+        repair_packs_of(world, &repository, key, context);
+        require_no_worse(&before, &readable(world, &repository, context), context);
+        require_no_worse(&before, &readable(world, &world.open(None), context), context);
+        let report = repair_snapshots_of(world, &repository, context);
+        lossy += u64::from(!report.repaired.is_empty());
+        if kind == ObjectKind::Index {
+            assert!(report.repaired.is_empty(), "{context}: {report:?}");
         }
-    }
-    println!("{kind:?}: {damages} damages, {lossy} cost files, {rounds} more rounds");
-    assert!(damages >= 16);
+        let lost: Vec<SnapshotId> =
+            report.repaired.iter().filter(|one| one.is_lost).map(|one| one.id).collect();
+        forget(&repository, &lost, false).unwrap();
+        // What leaned on what is lost is found now, and goes the same way.
+        for _ in 0..ROUNDS_MAX {
+            if !world.check(&repository).is_damaged() {
+                break;
+            }
+            rounds += 1;
+            repair_packs_of(world, &repository, key, context);
+        }
+        world.require_sound(&repository, context);
+        world.require_backup(&repository, &files, context);
+        world.require_sound(&world.open(None), context);
+    });
+    println!("{kind:?}: {lossy} cost files, {rounds} more rounds");
 }
 
 #[test]
@@ -192,42 +177,20 @@ fn with_a_damaged_pack(seed: u64) -> (World, PackId) {
 
 /// Breaks a repair off at every change it makes.
 fn crash(name: &str, world: &World, run: &dyn Fn(&Arc<Repository>) -> Outcome, ended: &dyn Fn(&World, &str)) {
-    let (seed, start) = (world.seed, world.store.state());
     let before = readable(world, &world.open(None), name);
-    let mut points = 0;
-    for call in 0..CHANGES_MAX {
-        let mut is_reached = false;
-        for effect in [FaultEffect::Stop, FaultEffect::StopAfter, FaultEffect::FailAfter] {
-            let context = format!("seed {seed}: {name} with {effect:?} at change {call}");
-            let world = world.at(start.clone());
-            let index = tempfile::tempdir().unwrap();
-            let plan = FaultPlan::one(seed, call, &MUTATIONS, effect);
-            let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
-            let repository = world.open_through(faulty.clone(), Some(index.path())).unwrap();
-            let outcome = run(&repository);
-            drop(repository);
-            if !faulty.reached() {
-                assert_eq!(outcome, Ok(()), "{context}");
-                ended(&world, &context);
-                continue;
-            }
-            (is_reached, points) = (true, points + 1);
-            let same = world.open(Some(index.path()));
-            require_no_worse(&before, &readable(&world, &same, &context), &context);
-            require_no_worse(&before, &readable(&world, &world.open(None), &context), &context);
-            world.wait(1_000);
-            assert_eq!(run(&same), Ok(()), "{context}, again");
-            require_no_worse(&before, &readable(&world, &same, &context), &context);
-            require_no_worse(&before, &readable(&world, &world.open(None), &context), &context);
-            ended(&world, &context);
-        }
-        if !is_reached {
-            println!("seed {seed}: {name}: {call} changes, {points} points");
-            assert!(call > 3, "{call} changes");
-            return;
-        }
-    }
-    panic!("{name}: more than {CHANGES_MAX} changes");
+    let broken = |world: &World, index: &Path, context: &str| {
+        let same = world.open(Some(index));
+        require_no_worse(&before, &readable(world, &same, context), context);
+        require_no_worse(&before, &readable(world, &world.open(None), context), context);
+        world.wait(1_000);
+        assert_eq!(run(&same), Ok(()), "{context}, again");
+        require_no_worse(&before, &readable(world, &same, context), context);
+        require_no_worse(&before, &readable(world, &world.open(None), context), context);
+        ended(world, context);
+    };
+    let run = |_: &World, repository: &Arc<Repository>| run(repository);
+    let changes = at_every_change(name, world, CHANGES_MAX, &run, &broken, ended);
+    assert!(changes > 3, "{changes} changes");
 }
 
 #[test]

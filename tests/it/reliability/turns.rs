@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use snap::backend::record::RecordBackend;
 use snap::base::SnapshotId;
 use snap::maintain::forget::forget;
 use snap::maintain::prune::prune;
 use snap::repository::Repository;
 
 use super::commands::busy;
-use super::hook::HookBackend;
 use super::world::{Dice, Files, Outcome, World, prune_options, told};
 
 /// How long a host that computes may keep the other from its call.
@@ -93,9 +93,9 @@ fn run(turns: &Arc<Turns>, me: usize, command: Command, ids: &[SnapshotId]) -> O
     turns.take(me);
     let before = {
         let turns = turns.clone();
-        move || turns.take(me)
+        move |_: &_| turns.take(me)
     };
-    let backend = Arc::new(HookBackend { inner: turns.world.store.clone(), before });
+    let backend = Arc::new(RecordBackend::new(Arc::new(turns.world.store.clone())).calling(before));
     let opened = told(turns.world.open_through(backend, None));
     let outcome = opened.and_then(|repository| command(&turns.world, &repository, ids));
     turns.end(me);
@@ -171,11 +171,7 @@ fn require_outcomes(pair: &Pair, world: &World, outcomes: &[Outcome; 2], files: 
         }
     }
     if pair.backups.iter().zip(outcomes).any(|(is_backup, outcome)| *is_backup && outcome.is_ok()) {
-        let repository = world.open(None);
-        let ids = repository.snapshot_ids().unwrap();
-        let new = ids.iter().find(|id| !world.model.contains_key(id));
-        let new = new.unwrap_or_else(|| panic!("{context}: no snapshot"));
-        assert!(&world.restore(&repository, new).unwrap() == files, "{context}");
+        world.require_new(&world.open(None), files, context);
     }
 }
 

@@ -260,6 +260,23 @@ impl World {
         }
     }
 
+    /// Fails unless a snapshot that the model does not know is there and restores to `files`.
+    pub(super) fn require_new(&self, repository: &Arc<Repository>, files: &Files, context: &str) {
+        let ids = repository.snapshot_ids().unwrap();
+        let new = ids.iter().find(|id| !self.model.contains_key(id));
+        let new = new.unwrap_or_else(|| panic!("{context}: no snapshot"));
+        assert!(&self.restore(repository, new).unwrap() == files, "{context}");
+    }
+
+    /// Fails unless a backup of `files` by `repository` restores byte for byte.
+    pub(super) fn require_backup(&self, repository: &Arc<Repository>, files: &Files, context: &str) {
+        self.wait(60);
+        self.write_source(files);
+        let id = self.backup_in(repository, "host").unwrap_or_else(|error| panic!("{context}: {error}"));
+        let found = self.restore(repository, &id);
+        assert!(found.as_ref() == Ok(files), "{context}: not healed: {:?}", found.err());
+    }
+
     /// Checks every byte; fails when anything is damaged.
     pub(super) fn require_sound(&self, repository: &Arc<Repository>, context: &str) {
         let report = self.check(repository);

@@ -1,15 +1,11 @@
 //! Blocks with bases, and snapshots that come while a prune runs.
 
-use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-
 use super::world::{World, files, options, plain};
-use crate::backend::memory::MemoryBackend;
-use crate::backend::{
-    Backend, BackendError, ObjectInfo, ObjectKey, ObjectKind, PutOutcome, Version, Versioned,
-};
+use crate::backend::record::{Call, RecordBackend, Verb};
+use crate::backend::{Backend, ObjectKey, ObjectKind};
 use crate::codec::{Base, BaseUse, Coding, PartCoder, encode};
 use crate::format::Kind;
 use crate::format::pack::{BaseName, Content, DirectoryBlock, DirectoryChunk};
@@ -70,61 +66,6 @@ fn bases_of_needed_blocks_stay_and_the_blocks_move_as_they_are() {
     assert_eq!(based_blocks(&world), 1);
 }
 
-type Hook = Box<dyn FnOnce(&MemoryBackend) + Send>;
-
-/// A store where something else happens right after the first index object is written.
-struct Hooked(MemoryBackend, Mutex<Option<Hook>>);
-
-impl fmt::Debug for Hooked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hooked")
-    }
-}
-
-impl Backend for Hooked {
-    fn location(&self) -> String {
-        self.0.location()
-    }
-    fn prepare(&self) -> Result<(), BackendError> {
-        self.0.prepare()
-    }
-    fn put_new(&self, key: &ObjectKey, data: Bytes) -> Result<PutOutcome, BackendError> {
-        let outcome = self.0.put_new(key, data);
-        if key.kind() == ObjectKind::Index
-            && let Some(hook) = self.1.lock().unwrap().take()
-        {
-            hook(&self.0);
-        }
-        outcome
-    }
-    fn get(&self, key: &ObjectKey, limit_bytes: u64) -> Result<Bytes, BackendError> {
-        self.0.get(key, limit_bytes)
-    }
-    fn get_range(&self, key: &ObjectKey, offset: u64, length_bytes: u64) -> Result<Bytes, BackendError> {
-        self.0.get_range(key, offset, length_bytes)
-    }
-    fn list(&self, kind: ObjectKind) -> Result<Vec<ObjectInfo>, BackendError> {
-        self.0.list(kind)
-    }
-    fn stat(&self, key: &ObjectKey) -> Result<ObjectInfo, BackendError> {
-        self.0.stat(key)
-    }
-    fn delete(&self, key: &ObjectKey) -> Result<(), BackendError> {
-        self.0.delete(key)
-    }
-    fn get_versioned(&self, key: &ObjectKey) -> Result<Option<Versioned>, BackendError> {
-        self.0.get_versioned(key)
-    }
-    fn replace(
-        &self,
-        key: &ObjectKey,
-        data: Bytes,
-        expected: Option<&Version>,
-    ) -> Result<Option<Version>, BackendError> {
-        self.0.replace(key, data, expected)
-    }
-}
-
 #[test]
 fn a_snapshot_that_comes_right_before_the_first_delete_keeps_what_it_needs() {
     let world = World::new(51);
@@ -137,10 +78,18 @@ fn a_snapshot_that_comes_right_before_the_first_delete_keeps_what_it_needs() {
     // The tree of the first snapshot is planned; its data is still needed.
     assert_eq!(prune(&world.open(), options(1000)).unwrap().dead.count, 1);
     world.wait(2000);
-    let hook: Hook = Box::new(move |store| {
-        store.put_new(&key, snapshot).unwrap();
-    });
-    let store = Arc::new(Hooked(world.store.clone(), Mutex::new(Some(hook))));
+    // It comes once the first index object is written.
+    let (inner, late, is_indexed) = (world.store.clone(), Mutex::new(Some(snapshot)), AtomicBool::new(false));
+    let before = move |call: &Call| {
+        if is_indexed.load(Ordering::SeqCst)
+            && let Some(snapshot) = late.lock().unwrap().take()
+        {
+            inner.put_new(&key, snapshot).unwrap();
+        }
+        let is_index = call.key.as_ref().is_some_and(|key| key.kind() == ObjectKind::Index);
+        is_indexed.fetch_or(is_index && call.verb == Verb::PutNew, Ordering::SeqCst);
+    };
+    let store = Arc::new(RecordBackend::new(Arc::new(world.store.clone())).calling(before));
     let report = prune(&world.open_through(store).unwrap(), options(1000)).unwrap();
     assert_eq!((report.restarts, report.rescued.count, report.deleted.count), (1, 1, 0), "{report:?}");
     world.snapshots.lock().unwrap().insert(id, first);
