@@ -23,6 +23,10 @@ const PREALLOCATE_MIN_BYTES: u64 = 1 << 20;
 /// Zeros that become a hole, at multiples of it.
 const HOLE_BYTES: usize = 4 << 10;
 
+/// What Linux calls file systems that keep their files in memory.
+#[cfg(target_os = "linux")]
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
 /// Device and inode: which file a name stood for when it was looked at.
 pub(super) type Identity = (u64, u64);
 
@@ -207,6 +211,9 @@ impl<'a> FileWriter<'a> {
         if size_bytes < PREALLOCATE_MIN_BYTES {
             return Ok(());
         }
+        if is_in_memory(file)? {
+            return file.set_len(size_bytes);
+        }
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => file.set_len(size_bytes),
             outcome => Ok(outcome?),
@@ -275,6 +282,15 @@ impl<'a> FileWriter<'a> {
             self.take_back(job);
         }
     }
+}
+
+/// Tells whether space for `file` is pages of memory: those are taken one by one, by one core while the
+/// others wait, and lie no better for having been asked for together.
+fn is_in_memory(file: &File) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    return Ok(rustix::fs::fstatfs(file)?.f_type == TMPFS_MAGIC);
+    #[cfg(not(target_os = "linux"))]
+    return Ok(false);
 }
 
 fn reopen(directory: &OwnedFd, name: &OsStr, identity: Identity) -> io::Result<File> {
