@@ -5,9 +5,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use snap::base::PooledBuffer;
 use snap::base::RepositoryId;
 use snap::base::clock::SeededEntropy;
+use snap::base::{BufferPool, PooledBuffer};
 use snap::chunker::features::Sampler;
 use snap::chunker::{Chunker, Parameters};
 use snap::codec::{self, Base, BaseUse, Coding, Hint, PartCoder};
@@ -190,11 +190,12 @@ fn blocks_and_packs(c: &mut Criterion) {
             length_bytes: u32::try_from(data.len()).unwrap(),
         })
         .collect();
-    let block = seal_block(&keys, Content::Data, &raw, chunks.clone(), Hint::Unknown).unwrap();
+    let rooms = BufferPool::new(BLOCK_BYTES * 2);
+    let block = seal_block(&rooms, &keys, Content::Data, &raw, chunks.clone(), Hint::Unknown).unwrap();
     let mut group = c.benchmark_group("block");
     group.throughput(Throughput::Bytes(u64::try_from(raw.len()).unwrap()));
     group.bench_function("code, seal and check", |b| {
-        b.iter(|| seal_block(&keys, Content::Data, &raw, chunks.clone(), Hint::Unknown).unwrap());
+        b.iter(|| seal_block(&rooms, &keys, Content::Data, &raw, chunks.clone(), Hint::Unknown).unwrap());
     });
     group.bench_function("open, decode and check", |b| {
         b.iter(|| {

@@ -364,6 +364,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
     pub(super) fn end_content(&mut self, mut content: NewContent<'a, 'r>) -> Result<Ended, Error> {
         content.tensors.end_stretch(&mut self.writer)?;
         content.runs.finish(&mut self.writer, &mut self.likeness)?;
+        self.writer.let_go();
         let size_bytes = content.list.content_bytes();
         Ok(Ended { content: content.list.finish(&mut self.writer)?, size_bytes, kin: content.kin })
     }

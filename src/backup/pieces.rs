@@ -27,6 +27,8 @@ pub(super) const HEAD_BYTES: usize = 64 << 10;
 pub(super) struct Piece {
     pub(super) id: ChunkId,
     pub(super) data: Bytes,
+    /// What it was read into with its neighbours, where that is not much more than what the budget lends.
+    pub(super) buffer: Option<Bytes>,
     pub(super) hint: Hint,
     /// Where it lies in a tensor.
     pub(super) place: Option<Place>,
@@ -88,7 +90,7 @@ pub(super) fn pieces_of_all(
 ) -> Vec<Piece> {
     let window = Window { bytes: data, start: 0, at_end: true };
     let cuts = Rules { chunker, segments }.all(window, 0, 1);
-    hash_all(keys, data, &cuts)
+    hash_all(keys, data, None, &cuts)
 }
 
 /// Cuts one long file or stream, handing out hashing tasks in order.
@@ -193,16 +195,16 @@ impl Cutter<'_> {
     fn later(&self, data: &Bytes, task: Task) -> PiecesLater {
         let (to_result, result) = sync_channel(1);
         let part = data.slice(task.start..task.start + task.length);
-        let keys = self.keys.clone();
+        let (keys, buffer) = (self.keys.clone(), data.clone());
         // Nobody waits any more when the run has ended early.
         if task.ids.is_empty() {
-            rayon::spawn(move || drop(to_result.send(hash_all(&keys, &part, &task.cuts))));
+            rayon::spawn(move || drop(to_result.send(hash_all(&keys, &part, Some(&buffer), &task.cuts))));
         } else {
             let mut start = 0;
             let pieces = task.cuts.iter().zip(&task.ids).map(|(cut, id)| {
                 let data = part.slice(start..start + cut.length);
                 start += cut.length;
-                Piece { id: *id, data, hint: cut.hint, place: cut.place }
+                Piece { id: *id, data, buffer: Some(buffer.clone()), hint: cut.hint, place: cut.place }
             });
             drop(to_result.send(pieces.collect()));
         }
@@ -243,12 +245,14 @@ fn threads() -> usize {
     }
 }
 
-fn hash_all(keys: &KeyRing, data: &Bytes, cuts: &[Cut]) -> Vec<Piece> {
+fn hash_all(keys: &KeyRing, data: &Bytes, buffer: Option<&Bytes>, cuts: &[Cut]) -> Vec<Piece> {
     let mut start = 0;
     let mut pieces = Vec::with_capacity(cuts.len());
     for cut in cuts {
         let piece = data.slice(start..start + cut.length);
-        pieces.push(Piece { id: keys.data_id(&piece), data: piece, hint: cut.hint, place: cut.place });
+        let id = keys.data_id(&piece);
+        let buffer = buffer.cloned();
+        pieces.push(Piece { id, data: piece, buffer, hint: cut.hint, place: cut.place });
         start += cut.length;
     }
     pieces

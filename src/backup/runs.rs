@@ -69,7 +69,12 @@ impl<'a, 'r> Runs<'a, 'r> {
             Hint::Elements(_) | Hint::Stored => false,
         };
         if !leans {
-            return writer.add_absent(piece.id, &piece.data, piece.hint).map(|_| ());
+            let Piece { id, data, buffer, hint, .. } = piece;
+            match buffer {
+                Some(buffer) => writer.add_absent_of(buffer, *id, data, *hint)?,
+                None => writer.add_absent(*id, data, *hint)?,
+            };
+            return Ok(());
         }
         if self.run_bytes + piece.data.len() > RUN_MAX_BYTES || self.hint != piece.hint {
             self.end_run(None, writer, likeness)?;
@@ -234,7 +239,7 @@ mod tests {
             let buffer = Bytes::from_owner(Counted { data: noise(seed, 100_000), _user: users.clone() });
             let data = buffer.slice(50_000..52_100);
             let id = store.repository.keys().data_id(&data);
-            let piece = Piece { id, data, hint: Hint::Text, place: None };
+            let piece = Piece { id, data, buffer: None, hint: Hint::Text, place: None };
             runs.absent(&piece, &mut list, &mut writer, &mut likeness).unwrap();
         }
         assert_eq!((runs.run.len(), Arc::strong_count(&users)), (4, 1));

@@ -65,6 +65,20 @@ impl PooledBuffer {
     }
 }
 
+impl From<Vec<u8>> for PooledBuffer {
+    /// Returns the bytes as a buffer of no pool.
+    fn from(data: Vec<u8>) -> Self {
+        Self { data, pool: None }
+    }
+}
+
+impl Clone for PooledBuffer {
+    /// Returns a copy that belongs to no pool.
+    fn clone(&self) -> Self {
+        self.data.clone().into()
+    }
+}
+
 impl Default for PooledBuffer {
     /// Returns an empty buffer of no pool.
     fn default() -> Self {

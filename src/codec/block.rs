@@ -154,11 +154,13 @@ impl Shape {
 ///
 /// With [`BaseUse::Prefix`] the coding must be whole and zstd.
 pub fn encode(raw: &[u8], coding: Coding, base: Base) -> Result<Vec<u8>, CodecError> {
-    encode_behind(0, raw, coding, base)
+    encode_behind(Vec::new(), 0, raw, coding, base)
 }
 
-/// The same behind `front_bytes` zeros, in which a seal has room for its nonce.
+/// The same behind `front_bytes` zeros, in which a seal has room for its nonce, and in the memory of `room`,
+/// whose content is lost.
 pub fn encode_behind(
+    room: Vec<u8>,
     front_bytes: usize,
     raw: &[u8],
     coding: Coding,
@@ -167,30 +169,36 @@ pub fn encode_behind(
     require_bounds(raw.len(), base)?;
     match (base.use_, coding) {
         (BaseUse::Prefix, Coding::Whole(PartCoder::Zstd { level })) => {
-            let mut block = Assembly::new(front_bytes, Shape::WHOLE, base, raw.len(), 1)?;
+            let mut block = Assembly::new(room, front_bytes, Shape::WHOLE, base, raw.len(), 1)?;
             coder::compress_with_prefix(raw, base.bytes, level, &mut block.out)?;
             block.end_part(coder::ZSTD)?;
             Ok(block.out)
         }
         (BaseUse::Prefix, _) => Err(CodecError::invalid("coding with a prefix")),
         (BaseUse::Xor, _) => scratch::with_xor(raw, &base.bytes[base.skip..], |mixed| {
-            encode_parts(front_bytes, mixed, coding, base)
+            encode_parts(room, front_bytes, mixed, coding, base)
         }),
         (BaseUse::None, _) => {
-            let coded = encode_parts(front_bytes, raw, coding, base)?;
+            let coded = encode_parts(room, front_bytes, raw, coding, base)?;
             let plain = Coding::Whole(PartCoder::Raw);
             let plain_bytes = front_bytes + HEAD_BYTES + PART_BYTES + raw.len();
             let shorter = coding == plain || coded.len() < plain_bytes;
-            if shorter { Ok(coded) } else { encode_parts(front_bytes, raw, plain, base) }
+            if shorter { Ok(coded) } else { encode_parts(coded, front_bytes, raw, plain, base) }
         }
     }
 }
 
-fn encode_parts(front_bytes: usize, data: &[u8], coding: Coding, base: Base) -> Result<Vec<u8>, CodecError> {
+fn encode_parts(
+    room: Vec<u8>,
+    front_bytes: usize,
+    data: &[u8],
+    coding: Coding,
+    base: Base,
+) -> Result<Vec<u8>, CodecError> {
     let (shape, coder) = Shape::of(coding)?;
     let grid = shape.grid(data.len())?;
     let from_parts = |lengths: &[usize], mut parts: &[u8]| {
-        let mut block = Assembly::new(front_bytes, shape, base, data.len(), lengths.len())?;
+        let mut block = Assembly::new(room, front_bytes, shape, base, data.len(), lengths.len())?;
         for length in lengths {
             let (part, after) = parts.split_at(*length);
             let number = coder::encode_part(part, coder, &mut block.out)?;
@@ -238,6 +246,7 @@ struct Assembly {
 
 impl Assembly {
     fn new(
+        mut out: Vec<u8>,
         front_bytes: usize,
         shape: Shape,
         base: Base,
@@ -251,7 +260,8 @@ impl Assembly {
         };
         let entry = front_bytes + HEAD_BYTES;
         let start = entry + PART_BYTES * parts;
-        let mut out = Vec::with_capacity(start + raw_bytes + SEAL_ROOM_BYTES);
+        out.clear();
+        out.reserve(start + raw_bytes + SEAL_ROOM_BYTES);
         out.resize(front_bytes, 0);
         out.extend_from_slice(&[shape.transform, shape.width, shape.rotate, shape.lead, number]);
         // At most BASE_MAX_BYTES, far below 2^24.

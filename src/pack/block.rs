@@ -1,10 +1,11 @@
 //! One block's life: chunks → coded → sealed → checked, and back.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::PackError;
-use crate::base::ChunkId;
 use crate::base::limits::BLOCK_RAW_MAX_BYTES;
+use crate::base::{BufferPool, ChunkId, PooledBuffer};
 use crate::codec::{self, Base, BaseUse, CodecError, Coding, Hint, PREFIX_LEVEL, PartCoder};
 use crate::crypto::KeyRing;
 use crate::crypto::xaes::FRONT_BYTES;
@@ -24,7 +25,7 @@ const DENSE_CHAIN_MAX: u8 = 3;
 #[derive(Debug, Clone)]
 pub struct SealedBlock {
     /// `nonce ‖ ciphertext ‖ tag`.
-    pub stored: Vec<u8>,
+    pub stored: PooledBuffer,
     /// Its entry in the directory.
     pub entry: DirectoryBlock,
     /// The encoder failed its check and the block was stored raw.
@@ -57,8 +58,10 @@ pub struct BlockBase {
 /// again and re-hashes every chunk.
 ///
 /// An encoder whose result does not decode to the chunks is replaced by raw storage; when even that does not
-/// give the chunks back, the memory of this machine is not to be trusted and the error says so.
+/// give the chunks back, the memory of this machine is not to be trusted and the error says so. The block is
+/// put together in a buffer of `rooms`.
 pub fn seal_block(
+    rooms: &Arc<BufferPool>,
     keys: &KeyRing,
     content: Content,
     raw: &[u8],
@@ -66,14 +69,15 @@ pub fn seal_block(
     hint: Hint,
 ) -> Result<SealedBlock, PackError> {
     let plain = plain_block(chunks);
-    match encode(raw, codec::choose(raw, hint), Base::NONE) {
-        Ok(coded) => seal_or_fall_back(keys, content, raw, plain, coded, &[]),
-        Err(_) => seal_raw(keys, content, raw, plain),
+    match encode(rooms, raw, codec::choose(raw, hint), Base::NONE) {
+        Ok(coded) => seal_or_fall_back(rooms, keys, content, raw, plain, coded, &[]),
+        Err(_) => seal_raw(rooms, keys, content, raw, plain),
     }
 }
 
 /// The same with a base, where the base makes the block smaller than coding it alone; else without.
 pub fn seal_block_with_base(
+    rooms: &Arc<BufferPool>,
     keys: &KeyRing,
     content: Content,
     raw: &[u8],
@@ -81,32 +85,39 @@ pub fn seal_block_with_base(
     hint: Hint,
     base: &BlockBase,
 ) -> Result<SealedBlock, PackError> {
-    let Some(coded) = code_with_base(raw, hint, base) else {
-        return seal_block(keys, content, raw, chunks, hint);
+    let Some(coded) = code_with_base(rooms, raw, hint, base) else {
+        return seal_block(rooms, keys, content, raw, chunks, hint);
     };
     let entry = DirectoryBlock { stored_bytes: 0, depth: base.depth, bases: base.names.clone(), chunks };
-    seal_or_fall_back(keys, content, raw, entry, coded, &base.bytes)
+    seal_or_fall_back(rooms, keys, content, raw, entry, coded, &base.bytes)
 }
 
 /// Returns the coded block behind room for the nonce of its seal.
-fn encode(raw: &[u8], coding: Coding, base: Base) -> Result<Vec<u8>, CodecError> {
-    codec::encode_behind(FRONT_BYTES, raw, coding, base)
+fn encode(
+    rooms: &Arc<BufferPool>,
+    raw: &[u8],
+    coding: Coding,
+    base: Base,
+) -> Result<PooledBuffer, CodecError> {
+    let mut room = rooms.take(raw.len());
+    *room = codec::encode_behind(std::mem::take(&mut *room), FRONT_BYTES, raw, coding, base)?;
+    Ok(room)
 }
 
 /// Returns the block coded with its base, behind room for its nonce; `None` where that does not pay.
-fn code_with_base(raw: &[u8], hint: Hint, base: &BlockBase) -> Option<Vec<u8>> {
+fn code_with_base(rooms: &Arc<BufferPool>, raw: &[u8], hint: Hint, base: &BlockBase) -> Option<PooledBuffer> {
     let based_bytes = |coded: &[u8]| coded.len() - FRONT_BYTES + base.names.len() * size_of::<BaseName>();
     if let Some(skip) = base.skip {
         let coding = codec::choose_xor(raw, &base.bytes, skip, hint)?;
         let mixed = Base { use_: BaseUse::Xor, bytes: &base.bytes, skip };
-        let coded = encode(raw, coding, mixed).ok()?;
+        let coded = encode(rooms, raw, coding, mixed).ok()?;
         let is_sparse = (coded.len() - FRONT_BYTES).saturating_mul(SPARSE_PART) <= raw.len();
         let is_worth_its_chain = is_sparse || base.depth <= DENSE_CHAIN_MAX;
         return (is_worth_its_chain && based_bytes(&coded) < raw.len()).then_some(coded);
     }
     let coding = Coding::Whole(PartCoder::Zstd { level: PREFIX_LEVEL });
     let prefix = Base { use_: BaseUse::Prefix, bytes: &base.bytes, skip: 0 };
-    let coded = encode(raw, coding, prefix).ok()?;
+    let coded = encode(rooms, raw, coding, prefix).ok()?;
     if (coded.len() - FRONT_BYTES).saturating_mul(GAIN_BEYOND_DOUBT) > raw.len() {
         let alone = codec::encode(raw, codec::choose(raw, hint), Base::NONE);
         if alone.is_ok_and(|alone| alone.len() <= based_bytes(&coded)) {
@@ -121,28 +132,30 @@ fn plain_block(chunks: Vec<DirectoryChunk>) -> DirectoryBlock {
 }
 
 fn seal_or_fall_back(
+    rooms: &Arc<BufferPool>,
     keys: &KeyRing,
     content: Content,
     raw: &[u8],
     entry: DirectoryBlock,
-    coded: Vec<u8>,
+    coded: PooledBuffer,
     base: &[u8],
 ) -> Result<SealedBlock, PackError> {
     match try_seal(keys, content, raw, &entry, coded, base) {
         Ok((stored, stored_bytes)) => {
             Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: false })
         }
-        Err(_) => seal_raw(keys, content, raw, plain_block(entry.chunks)),
+        Err(_) => seal_raw(rooms, keys, content, raw, plain_block(entry.chunks)),
     }
 }
 
 fn seal_raw(
+    rooms: &Arc<BufferPool>,
     keys: &KeyRing,
     content: Content,
     raw: &[u8],
     entry: DirectoryBlock,
 ) -> Result<SealedBlock, PackError> {
-    let coded = encode(raw, Coding::Whole(PartCoder::Raw), Base::NONE)?;
+    let coded = encode(rooms, raw, Coding::Whole(PartCoder::Raw), Base::NONE)?;
     let (stored, stored_bytes) = try_seal(keys, content, raw, &entry, coded, &[])?;
     Ok(SealedBlock { stored, entry: DirectoryBlock { stored_bytes, ..entry }, fell_back: true })
 }
@@ -152,10 +165,11 @@ fn try_seal(
     content: Content,
     raw: &[u8],
     entry: &DirectoryBlock,
-    coded: Vec<u8>,
+    mut stored: PooledBuffer,
     base: &[u8],
-) -> Result<(Vec<u8>, u32), PackError> {
-    let stored = keys.seal_behind(&associated_data(Kind::Block, &keys.repository()), coded);
+) -> Result<(PooledBuffer, u32), PackError> {
+    let coded = std::mem::take(&mut *stored);
+    *stored = keys.seal_behind(&associated_data(Kind::Block, &keys.repository()), coded);
     let stored_bytes = u32::try_from(stored.len()).map_err(|_| FormatError::invalid("length of a block"))?;
     open_block_with(keys, &stored, raw.len(), base, |read_back| {
         verify_chunks(keys, content, entry, read_back)
@@ -242,8 +256,6 @@ pub fn verify_chunks(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::base::RepositoryId;
     use crate::base::clock::SeededEntropy;
@@ -269,7 +281,7 @@ mod tests {
                 for hint in [Hint::Unknown, Hint::Text, Hint::Stored] {
                     let length_bytes = u32::try_from(raw.len()).unwrap();
                     let chunks = vec![DirectoryChunk { id: chunk_id(&keys, content, &raw), length_bytes }];
-                    let sealed = seal_block(&keys, content, &raw, chunks, hint).unwrap();
+                    let sealed = seal_block(&BufferPool::new(0), &keys, content, &raw, chunks, hint).unwrap();
                     let grown = sealed.stored.len() <= raw.len() + OVERHEAD_BYTES;
                     assert!(grown && !sealed.fell_back, "{} bytes, {hint:?}", raw.len());
                 }

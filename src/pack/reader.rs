@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
     use crate::base::clock::SeededEntropy;
-    use crate::base::{PooledBuffer, RepositoryId};
+    use crate::base::{BufferPool, PooledBuffer, RepositoryId};
     use crate::codec::Hint;
     use crate::crypto::MasterKey;
     use crate::format::pack::DirectoryChunk;
@@ -109,7 +109,9 @@ mod tests {
             let chunks = raw.chunks(5000);
             let chunks = chunks.map(|data| DirectoryChunk { id: keys.data_id(data), length_bytes: 5000 });
             let chunks = chunks.collect();
-            writer.push(seal_block(&keys, Content::Data, &raw, chunks, Hint::Unknown).unwrap());
+            writer.push(
+                seal_block(&BufferPool::new(0), &keys, Content::Data, &raw, chunks, Hint::Unknown).unwrap(),
+            );
         }
         let pack = writer.finish(&keys).unwrap();
         let parsed = parse_pack(&keys, &pack.id, &pack.bytes).unwrap();

@@ -8,6 +8,7 @@
 
 mod moved;
 mod open;
+mod plain;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,7 @@ use bytes::Bytes;
 pub use moved::sealed_bytes;
 pub(crate) use open::BASED_BLOCK_BYTES;
 use open::{OpenBlock, OpenBlocks, Slot};
+use plain::{Chunk, Plain};
 
 use super::bases::{BASE_BYTES, BaseChunk, gather, gather_exactly};
 use super::uploader::{UploadContext, Uploader};
@@ -116,6 +118,8 @@ pub struct ChunkWriter {
     sampler: Sampler,
     /// Bytes that passed, stored or not.
     place: u64,
+    /// The buffer that open blocks may lie in.
+    kept: Option<Bytes>,
     to_packer: Option<SyncSender<(Content, SealedLater)>>,
     packer: Option<JoinHandle<()>>,
     stats: WriterStats,
@@ -150,6 +154,7 @@ impl ChunkWriter {
             cache: Arc::new(ChunkCache::for_bases(memory)),
             sampler,
             place: 0,
+            kept: None,
             to_packer: Some(to_packer),
             packer: Some(packer),
             stats: WriterStats::default(),
@@ -188,6 +193,35 @@ impl ChunkWriter {
         }
         self.add_new(Content::Data, id, data, hint)?;
         Ok(true)
+    }
+
+    /// The same for a chunk that lies in `buffer` with its neighbours: those that follow each other there are
+    /// not copied. One such buffer at a time is kept until its blocks are sealed, or [`ChunkWriter::let_go`]
+    /// is called.
+    pub fn add_absent_of(
+        &mut self,
+        buffer: &Bytes,
+        id: ChunkId,
+        data: &[u8],
+        hint: Hint,
+    ) -> Result<bool, Error> {
+        if !self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            return Ok(false);
+        }
+        let is_kept = |kept: &Bytes| kept.as_ptr() == buffer.as_ptr() && kept.len() == buffer.len();
+        if !self.kept.as_ref().is_some_and(is_kept) {
+            self.open.keep_only(Some(buffer));
+            self.kept = Some(buffer.clone());
+        }
+        self.add_to_block(Content::Data, &[(id, Chunk { data, buffer: Some(buffer) })], hint, &[])?;
+        Ok(true)
+    }
+
+    /// Copies what is still needed of the buffer of [`ChunkWriter::add_absent_of`].
+    pub fn let_go(&mut self) {
+        if self.kept.take().is_some() {
+            self.open.keep_only(None);
+        }
     }
 
     /// Stores a chunk again although the index may know it: for repacking.
@@ -236,15 +270,15 @@ impl ChunkWriter {
             return Ok(());
         }
         let mut block = OpenBlock { bases: bases.to_vec(), skip: Some(skip), ..OpenBlock::default() };
-        block.raw = self.open.buffer(run_bytes);
-        block.add_run(&absent)?;
+        block.raw = Plain::copied(&self.open.buffers, run_bytes);
+        block.add_run(&absent, &self.open.buffers, run_bytes)?;
         self.flush_block(Slot::mixed(hint, bases), block)
     }
 
     /// Returns the chunks of a run that nobody is storing yet, each once: a run may hold a chunk twice.
-    fn claim<'c>(&self, run: &'c [(ChunkId, Bytes)]) -> Vec<(ChunkId, &'c [u8])> {
+    fn claim<'c>(&self, run: &'c [(ChunkId, Bytes)]) -> Vec<(ChunkId, Chunk<'c>)> {
         let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        run.iter().filter(|(id, _)| in_flight.insert(*id)).map(|(id, data)| (*id, &data[..])).collect()
+        run.iter().filter(|(id, _)| in_flight.insert(*id)).map(|(id, data)| (*id, data[..].into())).collect()
     }
 
     fn count(&mut self, content: Content, chunks: usize, bytes: usize) {
@@ -266,24 +300,24 @@ impl ChunkWriter {
         let id = self.repository.keys.tree_id(&plain);
         if self.contains(&[id])?.first() != Some(&true) {
             self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-            self.add_to_block(Content::Tree, &[(id, &plain)], Hint::Text, bases)?;
+            self.add_to_block(Content::Tree, &[(id, plain[..].into())], Hint::Text, bases)?;
         }
         Ok(id)
     }
 
     fn add_new(&mut self, content: Content, id: ChunkId, data: &[u8], hint: Hint) -> Result<(), Error> {
         self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        self.add_to_block(content, &[(id, data)], hint, &[])
+        self.add_to_block(content, &[(id, data.into())], hint, &[])
     }
 
     fn add_to_block(
         &mut self,
         content: Content,
-        run: &[(ChunkId, &[u8])],
+        run: &[(ChunkId, Chunk<'_>)],
         hint: Hint,
         bases: &[BaseChunk],
     ) -> Result<(), Error> {
-        let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
+        let run_bytes: usize = run.iter().map(|(_, chunk)| chunk.data.len()).sum();
         self.count(content, run.len(), run_bytes);
         if self.dry || run.is_empty() {
             return Ok(());
@@ -292,11 +326,12 @@ impl ChunkWriter {
         if let Some(full) = self.open.make_room(slot, self.place, run, bases) {
             self.flush_block(slot, full)?;
         }
+        let buffers = self.open.buffers.clone();
         let block = self.open.of(slot);
         if block.chunks.is_empty() {
             block.start = self.place;
         }
-        block.add_run(run)?;
+        block.add_run(run, &buffers, slot.limit_bytes())?;
         if slot.has_base {
             block.add_bases(bases);
         }
@@ -309,12 +344,12 @@ impl ChunkWriter {
         }
         let (to_result, result) = sync_channel(1);
         let repository = self.repository.clone();
-        let (shared, cache) = (self.shared.clone(), self.cache.clone());
+        let (shared, cache, rooms) = (self.shared.clone(), self.cache.clone(), self.open.buffers.clone());
         let sampler = self.sampler.clone();
         self.save_features(FEATURES_WAITING_MAX)?;
         rayon::spawn(move || {
             shared.note_features(&sampler, slot, &block);
-            let sealed = seal(&ChunkReader::with_cache(&repository, cache), slot, block);
+            let sealed = seal(&ChunkReader::with_cache(&repository, cache), &rooms, slot, block);
             if sealed.as_ref().is_ok_and(|sealed| sealed.fell_back) {
                 shared.fallbacks.fetch_add(1, Ordering::Relaxed);
                 repository
@@ -383,7 +418,12 @@ impl Drop for ChunkWriter {
     }
 }
 
-fn seal(reader: &ChunkReader<'_>, slot: Slot, block: OpenBlock) -> Result<SealedBlock, Error> {
+fn seal(
+    reader: &ChunkReader<'_>,
+    rooms: &Arc<BufferPool>,
+    slot: Slot,
+    block: OpenBlock,
+) -> Result<SealedBlock, Error> {
     let keys = &reader.repository().keys;
     let OpenBlock { raw, chunks, bases, skip, .. } = block;
     if let (true, Some(first)) = (slot.has_base, chunks.first()) {
@@ -392,11 +432,11 @@ fn seal(reader: &ChunkReader<'_>, slot: Slot, block: OpenBlock) -> Result<Sealed
             None => gather(reader, slot.content, &bases, &first.id, BASE_BYTES)?,
         };
         if let Some(base) = base {
-            let sealed = seal_block_with_base(keys, slot.content, &raw, chunks, slot.hint, &base);
+            let sealed = seal_block_with_base(rooms, keys, slot.content, &raw, chunks, slot.hint, &base);
             return sealed.map_err(Error::Pack);
         }
     }
-    seal_block(keys, slot.content, &raw, chunks, slot.hint).map_err(Error::Pack)
+    seal_block(rooms, keys, slot.content, &raw, chunks, slot.hint).map_err(Error::Pack)
 }
 
 fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>) {

@@ -185,6 +185,7 @@ fn what_stands_unchanged_is_hashed_and_not_cut() {
             [left, right].map(|data| Piece {
                 id: sample.keys.data_id(&data),
                 data,
+                buffer: None,
                 hint: piece.hint,
                 place: piece.place,
             })

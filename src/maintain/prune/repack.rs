@@ -207,7 +207,7 @@ fn open(
     };
     let remake = ways.anew.filter(|anew| anew.blocks.contains(&block.location.first_ordinal));
     if remake.is_none() && moving(block, live) == Moving::Whole {
-        let sealed = SealedBlock { stored: stored.to_vec(), entry: entry_of(block), fell_back: false };
+        let sealed = SealedBlock { stored: stored.to_vec().into(), entry: entry_of(block), fell_back: false };
         return Ok(Opened::Whole(sealed, live_places(block, live).map(|(id, ..)| id).collect()));
     }
     let plain = Bytes::from(plain);

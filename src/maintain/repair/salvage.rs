@@ -193,7 +193,7 @@ impl<'r> Salvage<'r> {
             match open_block(keys, stored, raw_bytes, base) {
                 Ok(raw) => match verify_chunks(keys, location.content, entry, &raw) {
                     Ok(()) => {
-                        let (stored, entry) = (stored.to_vec(), entry.clone());
+                        let (stored, entry) = (stored.to_vec().into(), entry.clone());
                         return Ok(Opened::Whole(SealedBlock { stored, entry, fell_back: false }));
                     }
                     Err(error) => {

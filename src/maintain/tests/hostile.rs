@@ -51,7 +51,11 @@ impl Hand {
             chunks: vec![DirectoryChunk { id, length_bytes }],
         };
         let mut writer = ChunkWriter::new(self.repository.clone(), false).unwrap();
-        assert!(writer.move_block(Content::Data, SealedBlock { stored, entry, fell_back: false }).unwrap());
+        assert!(
+            writer
+                .move_block(Content::Data, SealedBlock { stored: stored.into(), entry, fell_back: false })
+                .unwrap()
+        );
         writer.finish().unwrap();
     }
 

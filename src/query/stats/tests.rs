@@ -169,7 +169,11 @@ fn store_with_base(fixture: &Fixture, old: &[u8], new: &[u8]) {
         chunks: vec![chunk],
     };
     let mut writer = ChunkWriter::new(fixture.repository.clone(), false).unwrap();
-    assert!(writer.move_block(Content::Data, SealedBlock { stored, entry, fell_back: false }).unwrap());
+    assert!(
+        writer
+            .move_block(Content::Data, SealedBlock { stored: stored.into(), entry, fell_back: false })
+            .unwrap()
+    );
     writer.finish().unwrap();
 }
 

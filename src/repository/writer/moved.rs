@@ -6,8 +6,9 @@ use std::sync::mpsc::sync_channel;
 use bytes::Bytes;
 
 use super::open::{OpenBlock, Slot};
+use super::plain::Chunk;
 use super::{ChunkWriter, seal};
-use crate::base::ChunkId;
+use crate::base::{BufferPool, ChunkId};
 use crate::codec::Hint;
 use crate::format::pack::Content;
 use crate::pack::SealedBlock;
@@ -19,9 +20,10 @@ pub fn sealed_bytes(
     run: &[(ChunkId, Bytes)],
     base: &NewBase,
 ) -> Result<u64, Error> {
-    let chunks: Vec<(ChunkId, &[u8])> = run.iter().map(|(id, data)| (*id, &data[..])).collect();
+    let chunks: Vec<(ChunkId, Chunk<'_>)> = run.iter().map(|(id, data)| (*id, data[..].into())).collect();
+    let rooms = BufferPool::new(0);
     let mut block = OpenBlock::default();
-    block.add_run(&chunks)?;
+    block.add_run(&chunks, &rooms, run.iter().map(|(_, data)| data.len()).sum())?;
     let slot = match base {
         NewBase::Text(bases) => {
             block.add_bases(bases);
@@ -32,7 +34,7 @@ pub fn sealed_bytes(
             Slot::mixed(Hint::Unknown, bases)
         }
     };
-    Ok(u64::from(seal(reader, slot, block)?.entry.stored_bytes))
+    Ok(u64::from(seal(reader, &rooms, slot, block)?.entry.stored_bytes))
 }
 
 impl ChunkWriter {

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::plain::{Chunk, Plain};
 use crate::base::limits::{BASE_COUNT_MAX, BLOCK_RAW_MAX_BYTES};
-use crate::base::{BufferPool, ChunkId, Memory, PooledBuffer};
+use crate::base::{BufferPool, ChunkId, Memory};
 use crate::codec::Hint;
 use crate::format::pack::{Content, DirectoryChunk};
 use crate::repository::bases::BASE_BYTES;
@@ -46,7 +49,7 @@ impl Slot {
         Self { content: Content::Data, hint, has_base: !bases.is_empty(), depth: 0 }
     }
 
-    fn limit_bytes(self) -> usize {
+    pub(super) fn limit_bytes(self) -> usize {
         match (self.has_base, self.content) {
             (true, _) => BASED_BLOCK_BYTES,
             (false, Content::Data) => BLOCK_BYTES,
@@ -66,7 +69,7 @@ fn count_fits(count: usize) -> bool {
 /// One block.
 #[derive(Debug, Default)]
 pub(super) struct OpenBlock {
-    pub(super) raw: PooledBuffer,
+    pub(super) raw: Plain,
     pub(super) chunks: Vec<DirectoryChunk>,
     pub(super) bases: Vec<BaseChunk>,
     /// For numbers that are mixed with their former values: the byte of the base that belongs to the first of
@@ -77,12 +80,17 @@ pub(super) struct OpenBlock {
 }
 
 impl OpenBlock {
-    /// Appends the chunks of a run.
-    pub(super) fn add_run(&mut self, run: &[(ChunkId, &[u8])]) -> Result<(), Error> {
-        for (id, data) in run {
+    /// Appends the chunks of a run; copies take memory of `buffers`, at first `capacity_bytes`.
+    pub(super) fn add_run(
+        &mut self,
+        run: &[(ChunkId, Chunk<'_>)],
+        buffers: &Arc<BufferPool>,
+        capacity_bytes: usize,
+    ) -> Result<(), Error> {
+        for (id, chunk) in run {
             let length_bytes =
-                u32::try_from(data.len()).map_err(|_| Error::Internal { what: "length of a chunk" })?;
-            self.raw.extend_from_slice(data);
+                u32::try_from(chunk.data.len()).map_err(|_| Error::Internal { what: "length of a chunk" })?;
+            self.raw.push(*chunk, buffers, capacity_bytes);
             self.chunks.push(DirectoryChunk { id: *id, length_bytes });
         }
         Ok(())
@@ -102,7 +110,8 @@ impl OpenBlock {
 #[derive(Debug)]
 pub(super) struct OpenBlocks {
     blocks: Vec<(Slot, OpenBlock)>,
-    buffers: Arc<BufferPool>,
+    /// Memory of plaintexts that are copied, and of sealed blocks.
+    pub(super) buffers: Arc<BufferPool>,
 }
 
 impl OpenBlocks {
@@ -111,9 +120,11 @@ impl OpenBlocks {
         Self { blocks: Vec::new(), buffers: BufferPool::new(memory.block_buffers_bytes()) }
     }
 
-    /// Returns an empty buffer for the plaintext of a block.
-    pub(super) fn buffer(&self, capacity_bytes: usize) -> PooledBuffer {
-        self.buffers.take(capacity_bytes)
+    /// Copies what blocks hold of other buffers than `kept`, so that those can be read into again.
+    pub(super) fn keep_only(&mut self, kept: Option<&Bytes>) {
+        for (slot, block) in &mut self.blocks {
+            block.raw.keep_only(kept, &self.buffers, slot.limit_bytes());
+        }
     }
 
     /// Returns the block of `slot`.
@@ -122,11 +133,7 @@ impl OpenBlocks {
         if at == self.blocks.len() {
             self.blocks.push((slot, OpenBlock::default()));
         }
-        let (_, block) = &mut self.blocks[at];
-        if block.raw.capacity() == 0 {
-            block.raw = self.buffers.take(slot.limit_bytes());
-        }
-        block
+        &mut self.blocks[at].1
     }
 
     /// Returns the block of `slot`, taken out, when a run does not fit into it any more.
@@ -136,11 +143,11 @@ impl OpenBlocks {
         &mut self,
         slot: Slot,
         place: u64,
-        run: &[(ChunkId, &[u8])],
+        run: &[(ChunkId, Chunk<'_>)],
         bases: &[BaseChunk],
     ) -> Option<OpenBlock> {
         let (_, block) = self.blocks.iter_mut().find(|(held, _)| *held == slot)?;
-        let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
+        let run_bytes: usize = run.iter().map(|(_, chunk)| chunk.data.len()).sum();
         let fits = block.raw.len() + run_bytes <= slot.limit_bytes()
             && block.chunks.len() + run.len() <= CHUNK_COUNT_MAX
             && bytes_of(&block.bases) + bytes_of(bases) <= BASE_BYTES

@@ -34,7 +34,11 @@ fn store_with_base(world: &World, numbers: &[u32], base: u32) {
         chunks: numbers.iter().map(chunk).collect(),
     };
     let mut writer = ChunkWriter::new(repository.clone(), false).unwrap();
-    assert!(writer.move_block(Content::Data, SealedBlock { stored, entry, fell_back: false }).unwrap());
+    assert!(
+        writer
+            .move_block(Content::Data, SealedBlock { stored: stored.into(), entry, fell_back: false })
+            .unwrap()
+    );
     writer.finish().unwrap();
 }
 
