@@ -9,6 +9,7 @@ mod maintenance;
 mod memory;
 mod old;
 mod output;
+mod secrets;
 mod server;
 mod signals;
 mod streams;
