@@ -3,6 +3,7 @@
 mod density;
 mod dumps;
 mod errors;
+mod hostile;
 mod keys;
 mod lifecycle;
 mod maintenance;
