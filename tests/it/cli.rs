@@ -1,5 +1,6 @@
 //! The built program, as people and scripts use it.
 
+mod damage;
 mod density;
 mod dumps;
 mod errors;
