@@ -7,8 +7,8 @@ use snap::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
 use snap::repository::{OpenSecret, Repository};
 
 use super::commands::{
-    Case, MUTATIONS, add_key_case, backup_case, copy_case, forget_case, prune_case, remove_key_case,
-    repair_index_case, takeover_case,
+    Case, MUTATIONS, add_key_case, backup_case, change_key_case, copy_case, forget_case, prune_case,
+    remove_key_case, repair_index_case, takeover_case,
 };
 use super::world::{Outcome, World, secret};
 
@@ -69,6 +69,7 @@ fn sweep(case: &Case, changes_min: u64) {
         case.require_whole(world, &world.open(Some(index)), context);
         let opened = world.open(None).reveal_master(&OpenSecret::KeyFile(secret(9)));
         assert!(opened.is_ok(), "{context}: the key is gone");
+        assert!((case.holds)(&is_same), "{context}: it succeeded and did nothing");
     };
     let changes = at_every_change(case.name, &case.world, CHANGES_MAX, &case.run, &broken, &|_, _| {});
     assert!(changes >= changes_min, "{}: {changes} changes", case.name);
@@ -112,6 +113,11 @@ fn adding_a_key_may_end_at_any_change() {
 #[test]
 fn removing_a_key_may_end_at_any_change() {
     sweep(&remove_key_case(8), 3);
+}
+
+#[test]
+fn changing_a_key_may_end_at_any_change() {
+    sweep(&change_key_case(10), 4);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use snap::backend::record::{RecordBackend, Verb};
 use snap::repository::OpenSecret;
 
 use super::commands::{
-    Case, add_key_case, backup_case, copy_case, forget_case, prune_case, remove_key_case, repair_index_case,
-    takeover_case,
+    Case, add_key_case, backup_case, change_key_case, copy_case, forget_case, prune_case, remove_key_case,
+    repair_index_case, takeover_case,
 };
 use super::world::{World, secret};
 
@@ -43,6 +43,7 @@ fn require_named_or_whole(case: &Case, world: &World, context: &str) {
             Err(error) => assert!(report.is_damaged(), "{context}: nobody was told of {error}"),
         }
     }
+    assert!((case.always)(&repository), "{context}: what must always be so is not");
 }
 
 /// One fault at a time: each effect at each call that it concerns.
@@ -144,6 +145,11 @@ fn any_call_of_a_forget_may_fail_or_lie() {
 #[test]
 fn any_call_of_adding_a_key_may_fail_or_lie() {
     sweep(&add_key_case(27), 20);
+}
+
+#[test]
+fn any_call_of_changing_a_key_may_fail_or_lie() {
+    sweep(&change_key_case(29), 20);
 }
 
 #[test]

@@ -42,7 +42,7 @@ struct Run {
 }
 
 /// What the store does wrong: anything but lies about puts, which nothing can survive.
-const EFFECTS: [FaultEffect; 10] = [
+const EFFECTS: [FaultEffect; 15] = [
     FaultEffect::FailBefore,
     FaultEffect::FailAfter,
     FaultEffect::FailForever,
@@ -51,6 +51,11 @@ const EFFECTS: [FaultEffect; 10] = [
     FaultEffect::IncompleteList,
     FaultEffect::DoubledList,
     FaultEffect::FalseExisted,
+    FaultEffect::TimeOut,
+    FaultEffect::Throttle,
+    FaultEffect::OldData,
+    FaultEffect::Full,
+    FaultEffect::ReadOnly,
     FaultEffect::Stop,
     FaultEffect::StopAfter,
 ];
@@ -81,7 +86,7 @@ impl Run {
             plan.faults = vec![Fault { call: self.dice.below(40), verbs: Vec::new(), effect }];
         }
         let store: Arc<dyn Backend> = Arc::new(self.world.store.clone());
-        let faulty = Arc::new(FaultyBackend::new(store, plan));
+        let faulty = Arc::new(FaultyBackend::new(store, plan).passing_time(self.world.hand()));
         let index = self.hosts[host].index.path();
         let repository = self.world.open_through(faulty.clone(), Some(index)).ok();
         self.opened = repository.clone().map(|repository| (host, repository));
