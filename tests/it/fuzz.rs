@@ -1,5 +1,5 @@
-//! The fuzz targets on what is worth keeping: the vectors, and all that was ever found (`fuzz/finds`), each as
-//! it is, cut and with bits turned. What looks for more is `fuzz/smoke`.
+//! The fuzz targets on what is worth keeping: the vectors, and all that was ever found (`fuzz/finds`), each
+//! as it is, cut and with bits turned. What looks for more is `fuzz/smoke`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
