@@ -81,7 +81,7 @@ pub fn choose(globals: &Globals, environment: &Environment, default_key: Option<
     let flags = of_three(
         globals.key_file.clone(),
         globals.password_file.clone(),
-        globals.password_command.clone().map(OsString::from),
+        globals.password_command.clone().map(|text| OsString::from(text.0)),
     );
     let variable = |name| environment.get(name);
     let variables = || {

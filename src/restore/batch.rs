@@ -78,24 +78,27 @@ impl<'r, 'a> Batch<'r, 'a> {
         match ListReader::new(self.run.reader, content, *size_bytes) {
             Err(error) if error.is_damage() => self.run.damage_file(job, &error),
             Err(error) => return Err(error.into()),
-            Ok(mut list) => loop {
-                match list.next_chunk() {
-                    Ok(Some(chunk)) => {
-                        self.push(number, chunk, offset);
-                        offset += u64::from(chunk.length_bytes);
+            // The rest of a file that the target does not take may be without end.
+            Ok(mut list) => {
+                while !job.has_failed() {
+                    match list.next_chunk() {
+                        Ok(Some(chunk)) => {
+                            self.push(number, chunk, offset);
+                            offset += u64::from(chunk.length_bytes);
+                        }
+                        Ok(None) => break,
+                        Err(error) if error.is_damage() => {
+                            self.run.damage_file(job, &error);
+                            break;
+                        }
+                        Err(error) => return Err(error.into()),
                     }
-                    Ok(None) => break,
-                    Err(error) if error.is_damage() => {
-                        self.run.damage_file(job, &error);
-                        break;
+                    if self.is_full() {
+                        self.flush()?;
+                        number = self.enrol(job);
                     }
-                    Err(error) => return Err(error.into()),
                 }
-                if self.is_full() {
-                    self.flush()?;
-                    number = self.enrol(job);
-                }
-            },
+            }
         }
         job.is_complete.store(true, Ordering::Relaxed);
         if self.is_full() { self.flush() } else { Ok(()) }

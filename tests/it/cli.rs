@@ -1,14 +1,17 @@
 //! The built program, as people and scripts use it.
 
+mod damage;
 mod density;
 mod dumps;
 mod errors;
+mod hostile;
 mod keys;
 mod lifecycle;
 mod maintenance;
 mod memory;
 mod old;
 mod output;
+mod secrets;
 mod server;
 mod signals;
 mod streams;

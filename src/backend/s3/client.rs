@@ -16,7 +16,7 @@ use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig, StaticCredentialProvider};
 use tokio::runtime::Runtime;
 
-use super::failure::Failure;
+use super::failure::{Failure, Hidden};
 use super::settings::{CredentialSource, Settings};
 use crate::backend::{BackendError, ErrorKind};
 use crate::base::Entropy;
@@ -51,6 +51,8 @@ pub(super) struct Client {
     first: Arc<AmazonS3>,
     contacted: AtomicBool,
     entropy: Arc<dyn Entropy>,
+    /// What a server may repeat and no error may.
+    hidden: Hidden,
     /// What to list for a sign of life.
     prefix: String,
 }
@@ -121,6 +123,7 @@ impl Client {
             uploads: handle(&upload_client, &upload_options, INNER_RETRIES)?,
             contacted: AtomicBool::new(false),
             entropy,
+            hidden: hidden(settings),
             prefix: prefix.to_owned(),
             runtime: Some(runtime),
         })
@@ -158,7 +161,7 @@ impl Client {
         loop {
             let failure = match request().await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => Failure::read(&error),
+                Err(error) => Failure::read(&error, &self.hidden),
             };
             attempt += 1;
             if !failure.retryable || attempt >= ATTEMPTS {
@@ -208,7 +211,7 @@ impl Client {
                     self.contacted.store(true, Ordering::Relaxed);
                     return Ok(());
                 }
-                Err(error) => Failure::read(&error),
+                Err(error) => Failure::read(&error, &self.hidden),
             };
             attempt += 1;
             match failure.kind {
@@ -260,7 +263,7 @@ fn http_options(settings: &Settings) -> Result<ClientOptions, BackendError> {
         BackendError { kind: ErrorKind::Tls, action: action.to_owned(), source: source.map(Into::into) }
     };
     let certificates = Certificate::from_pem_bundle(&settings.certificates)
-        .map_err(|error| unreadable(Some(Failure::read(&error).detail)))?;
+        .map_err(|error| unreadable(Some(Failure::read(&error, &Hidden::default()).detail)))?;
     if certificates.is_empty() {
         return Err(unreadable(None));
     }
@@ -308,6 +311,15 @@ fn credentials(
     }
 }
 
+fn hidden(settings: &Settings) -> Hidden {
+    match &settings.credentials {
+        CredentialSource::Static(keys) => {
+            Hidden::of([keys.secret.clone()].into_iter().chain(keys.token.clone()))
+        }
+        CredentialSource::Platform(_) => Hidden::default(),
+    }
+}
+
 fn retry(max_retries: usize) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
@@ -321,7 +333,7 @@ fn retry(max_retries: usize) -> RetryConfig {
 }
 
 fn setup(error: &object_store::Error) -> BackendError {
-    let failure = Failure::read(error);
+    let failure = Failure::read(error, &Hidden::default());
     let detail = failure.detail.to_ascii_lowercase();
     let kind = if detail.contains("certificate") { ErrorKind::Tls } else { ErrorKind::Other };
     BackendError::with_source(kind, "cannot set up the S3 client", failure.detail)

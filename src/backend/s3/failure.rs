@@ -2,12 +2,14 @@
 //! from the chain of causes.
 //!
 //! Only what is picked out here reaches an error of this room. The answer to a wrong signature repeats signed
-//! headers, a session token among them, so whole bodies are never kept.
+//! headers, a session token among them: whole bodies are never kept, of an answer that is about credentials
+//! nothing but the code, and nowhere a secret that was sent.
 
 use std::error::Error;
 use std::fmt;
 
 use object_store::client::{HttpError, HttpErrorKind};
+use zeroize::Zeroizing;
 
 use crate::backend::ErrorKind;
 use crate::base::escape::escape_name;
@@ -16,6 +18,10 @@ use crate::base::escape::escape_name;
 const STATUS_MARK: &str = "Server returned non-2xx status code: ";
 /// Limit: what is kept of a server's message.
 const MESSAGE_MAX_CHARS: usize = 200;
+/// Limit: a code, which is one word.
+const CODE_MAX_CHARS: usize = 64;
+/// Below this length a secret is a word like others, and no store gives one so short.
+const HIDDEN_MIN_BYTES: usize = 8;
 /// Addresses of the services that hand out credentials.
 const IDENTITY_SERVICES: [&str; 4] = ["169.254.169.254", "169.254.170.2", "fd00:ec2::254", "://sts."];
 /// Codes of answers, whatever their status, that another attempt may not meet.
@@ -71,6 +77,25 @@ impl fmt::Display for Cause {
 
 impl Error for Cause {}
 
+/// What no failure may repeat. Secret: no `Debug`.
+#[derive(Default)]
+pub(super) struct Hidden(Vec<Zeroizing<String>>);
+
+impl Hidden {
+    /// Returns what hides these secrets.
+    pub(super) fn of(secrets: impl IntoIterator<Item = String>) -> Self {
+        let long = secrets.into_iter().map(Zeroizing::new).filter(|text| text.len() >= HIDDEN_MIN_BYTES);
+        Self(long.collect())
+    }
+
+    fn hide(&self, text: String) -> String {
+        self.0.iter().fold(text, |text, secret| match text.contains(secret.as_str()) {
+            true => text.replace(secret.as_str(), "(hidden)"),
+            false => text,
+        })
+    }
+}
+
 impl Failure {
     /// Returns a failure without an answer.
     pub(super) fn unanswered(kind: ErrorKind, retryable: bool, detail: impl Into<String>) -> Self {
@@ -85,25 +110,25 @@ impl Failure {
         }
     }
 
-    /// Reads what `error` says.
-    pub(super) fn read(error: &object_store::Error) -> Self {
+    /// Reads what `error` says, but what is `hidden`.
+    pub(super) fn read(error: &object_store::Error, hidden: &Hidden) -> Self {
         let condition_failed = matches!(
             error,
             object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }
         );
-        let mut failure = Self::read_chain(error);
+        let mut failure = Self::read_chain(error, hidden);
         failure.condition_failed = condition_failed;
         failure
     }
 
-    fn read_chain(error: &(dyn Error + 'static)) -> Self {
+    fn read_chain(error: &(dyn Error + 'static), hidden: &Hidden) -> Self {
         let mut transport = None;
         let mut answer = None;
         let mut identity = false;
         let mut texts = Vec::new();
         let mut link = Some(error);
         while let Some(this) = link {
-            let text = this.to_string();
+            let text = hidden.hide(this.to_string());
             if let Some(http) = this.downcast_ref::<HttpError>() {
                 transport = Some(http.kind());
                 // What stood above names the URL, whose words say nothing about the trouble.
@@ -147,10 +172,16 @@ impl Failure {
     /// Reads `404 Not Found: <body>`.
     fn from_answer(answer: &str) -> Self {
         let status = answer.get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0);
-        let code = element(answer, "Code").unwrap_or_default();
-        let message = element(answer, "Message").unwrap_or_default();
+        let is_code = |code: &String| {
+            code.len() <= CODE_MAX_CHARS && code.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'.')
+        };
+        let code = element(answer, "Code").filter(is_code).unwrap_or_default();
         let plain_http = answer.to_ascii_lowercase().contains(TLS_SIGNS[7]);
         let kind = if plain_http { ErrorKind::Tls } else { kind_of(status, &code) };
+        let message = match kind {
+            ErrorKind::Credentials => String::new(),
+            _ => element(answer, "Message").unwrap_or_default(),
+        };
         let mut detail = format!("the server answered {status}");
         for (before, part) in [(" ", &code), (": ", &message)] {
             if !part.is_empty() {
@@ -247,7 +278,10 @@ mod tests {
     fn answered(status: &str, body: &str) -> Failure {
         let inner = Link(format!("{STATUS_MARK}{status}: {body}"), None);
         let outer = Link(format!("Error performing GET http://h/b in 1ms - {inner}"), Some(Box::new(inner)));
-        Failure::read(&object_store::Error::Generic { store: "S3", source: Box::new(outer) })
+        Failure::read(
+            &object_store::Error::Generic { store: "S3", source: Box::new(outer) },
+            &Hidden::default(),
+        )
     }
 
     fn coded(status: &str, code: &str) -> Failure {
@@ -270,7 +304,8 @@ mod tests {
         ] {
             let failure = coded(status, code);
             assert_eq!((failure.kind, failure.code.as_str()), (kind, code), "{status}");
-            assert!(failure.answered && failure.detail.contains("why\\u{a}so"), "{}", failure.detail);
+            let says_why = failure.detail.contains("why\\u{a}so");
+            assert!(failure.answered && says_why == (kind != ErrorKind::Credentials), "{}", failure.detail);
             assert_eq!(failure.retryable, kind == ErrorKind::Unreachable, "{status}");
         }
         for (status, kind) in [
@@ -294,10 +329,28 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_a_server_repeats_is_hidden_before_its_words_are_cut() {
+        let padding = "x".repeat(MESSAGE_MAX_CHARS - 10);
+        let body =
+            format!("<Error><Code>a planted-token</Code><Message>{padding}planted-token</Message></Error>");
+        let inner = Link(format!("{STATUS_MARK}500 Oh: {body}"), None);
+        let error = object_store::Error::Generic { store: "S3", source: Box::new(inner) };
+        let hidden = Hidden::of(["planted-token".to_owned(), "x".to_owned()]);
+        let failure = Failure::read(&error, &hidden);
+        assert!(
+            failure.detail.contains("xxx(hidden)") && !format!("{failure:?}").contains("plant"),
+            "{failure:?}"
+        );
+    }
+
+    #[test]
     fn trouble_below_http_is_network_or_tls() {
         let fail = |kind, text: &str| {
             let http = HttpError::new(kind, Link(text.to_owned(), None));
-            Failure::read(&object_store::Error::Generic { store: "S3", source: Box::new(http) })
+            Failure::read(
+                &object_store::Error::Generic { store: "S3", source: Box::new(http) },
+                &Hidden::default(),
+            )
         };
         let refused = fail(HttpErrorKind::Connect, "Connection refused (os error 111)");
         assert_eq!(
@@ -316,8 +369,8 @@ mod tests {
         let http = HttpError::new(HttpErrorKind::Connect, Link("tcp connect error".to_owned(), None));
         let outer = Link("Error performing PUT http://169.254.169.254/latest/api/token".to_owned(), None);
         let error = object_store::Error::Generic { store: "S3", source: Box::new(outer) };
-        assert_eq!(Failure::read(&error).kind, ErrorKind::Credentials);
+        assert_eq!(Failure::read(&error, &Hidden::default()).kind, ErrorKind::Credentials);
         let error = object_store::Error::Generic { store: "S3", source: Box::new(http) };
-        assert_eq!(Failure::read(&error).kind, ErrorKind::Unreachable);
+        assert_eq!(Failure::read(&error, &Hidden::default()).kind, ErrorKind::Unreachable);
     }
 }

@@ -151,6 +151,14 @@ fn pair(
     token: Option<String>,
     half: &str,
 ) -> Result<Option<StaticKeys>, BackendError> {
+    // They stand in headers, which take nothing else.
+    let is_printable = |text: &String| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if ![&key_id, &token].into_iter().flatten().all(is_printable) {
+        return Err(BackendError::new(
+            ErrorKind::Credentials,
+            "the S3 access key id or session token holds a character that it cannot have",
+        ));
+    }
     match (key_id, secret) {
         (Some(key_id), Some(secret)) => Ok(Some(StaticKeys { key_id, secret, token })),
         (None, None) => Ok(None),
@@ -281,6 +289,13 @@ mod tests {
     fn half_a_pair_or_none_at_all_is_refused_where_no_platform_can_help() {
         assert_eq!(kind(read("s3://bucket", &KEYS[..1])), ErrorKind::Credentials);
         assert_eq!(kind(read("s3:http://localhost:9000/bucket", &[])), ErrorKind::Credentials);
+        for strange in ["line\n", "\u{e4}"] {
+            for at in [0, 2] {
+                let mut keys = [KEYS[0], KEYS[1], ("AWS_SESSION_TOKEN", "token")];
+                keys[at].1 = strange;
+                assert_eq!(kind(read("s3://bucket", &keys)), ErrorKind::Credentials, "{strange}");
+            }
+        }
         let role = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"), ("AWS_ROLE_ARN", "arn")];
         let settings = read("s3:http://localhost:9000/bucket", &role).unwrap();
         assert!(matches!(settings.credentials, CredentialSource::Platform(pairs) if pairs.len() == 2));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::values::{MetaEntry, NamedLine, TagList, snapshot_ref, time};
+use super::values::{CommandText, MetaEntry, TagList, snapshot_ref, time};
 use crate::base::Time;
 use crate::base::parse::parse_size;
 use crate::query::select::SnapshotRef;
@@ -99,7 +99,7 @@ pub struct StreamArgs {
     pub stdin_from_command: bool,
     /// Back up the output of a command as file NAME; may be repeated, all must succeed
     #[arg(long = "command", value_name = "NAME=CMDLINE")]
-    pub commands: Vec<NamedLine>,
+    pub commands: Vec<CommandText>,
 }
 
 /// What the snapshot says of itself.
@@ -236,16 +236,17 @@ impl BackupArgs {
     fn paths_or_commands(&self) -> Result<Inputs, String> {
         let after_dashes = self.command_line.iter().map(PathBuf::from);
         let paths: Vec<PathBuf> = self.paths.iter().cloned().chain(after_dashes).collect();
-        let mut names = BTreeSet::new();
-        if let Some(twice) = self.streams.commands.iter().find(|line| !names.insert(&line.name)) {
-            return Err(format!("--command names '{}' twice", twice.name));
-        }
         let no_lists = self.files_from.is_empty() && self.files_from_raw.is_empty();
-        let parsed = self.streams.commands.iter().map(|named| match CommandSpec::parse(&named.line) {
-            Ok(command) => Ok(NamedCommand { name: named.name.clone(), command }),
-            Err(error) => Err(format!("--command {}: {error}", named.name)),
-        });
-        let commands = parsed.collect::<Result<Vec<_>, _>>()?;
+        let mut names = BTreeSet::new();
+        let mut commands = Vec::new();
+        for text in &self.streams.commands {
+            let (name, line) = text.named()?;
+            if !names.insert(name) {
+                return Err(format!("--command names '{name}' twice"));
+            }
+            let command = CommandSpec::parse(line).map_err(|error| format!("--command {name}: {error}"))?;
+            commands.push(NamedCommand { name: name.to_owned(), command });
+        }
         match (paths.is_empty() && no_lists, commands.is_empty()) {
             (true, true) => {
                 Err("nothing to back up: give PATH…, --files-from, --stdin or --command".to_owned())

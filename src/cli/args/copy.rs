@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::filter::FilterArgs;
-use super::values::snapshot_ref;
+use super::values::{CommandText, snapshot_ref};
 use crate::query::select::SnapshotRef;
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,7 @@ pub struct CopyArgs {
     pub to_password_file: Option<PathBuf>,
     /// Run a command, without a shell, that prints that repository's password
     #[arg(long, value_name = "COMMAND", conflicts_with = "to_key_file")]
-    pub to_password_command: Option<String>,
+    pub to_password_command: Option<CommandText>,
     /// Open that repository with a raw key file or a master sheet
     #[arg(long, value_name = "FILE")]
     pub to_key_file: Option<PathBuf>,

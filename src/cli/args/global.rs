@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::values::{memory_limit, thread_count};
+use super::values::{CommandText, memory_limit, thread_count};
 use crate::base::Memory;
 use crate::base::parse::parse_wait;
 
@@ -34,7 +34,7 @@ pub struct Globals {
     pub password_file: Option<PathBuf>,
     /// Run a command, without a shell, that prints the password (env SNAP_PASSWORD_COMMAND)
     #[arg(long, global = true, value_name = "COMMAND")]
-    pub password_command: Option<String>,
+    pub password_command: Option<CommandText>,
     /// Open the repository with a raw key file or a master sheet (env SNAP_KEY_FILE)
     #[arg(long, global = true, value_name = "FILE")]
     pub key_file: Option<PathBuf>,

@@ -244,6 +244,19 @@ fn inputs_are_paths_a_stream_a_command_or_several() {
 }
 
 #[test]
+fn no_form_of_the_arguments_shows_a_command_line() {
+    let word = |name: &str| format!("--{name}=a planted-secret");
+    let line =
+        ["copy".to_owned(), "--to=x".to_owned(), word("to-password-command"), word("password-command")];
+    let shown = format!("{:?}", read(&line.each_ref().map(String::as_str)));
+    assert!(shown.contains("CommandText") && !shown.contains("planted"), "{shown}");
+    for text in ["planted-secret", "=planted-secret", "../a=planted-secret", "a='planted-secret"] {
+        let shown = format!("{:?}", read(&["backup", "--command", text]).unwrap_err());
+        assert!(shown.contains("--command") && !shown.contains("planted"), "{shown}");
+    }
+}
+
+#[test]
 fn paths_and_snapshot_paths_need_not_be_utf8() {
     use std::os::unix::ffi::OsStringExt;
     let word = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());

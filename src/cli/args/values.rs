@@ -1,6 +1,7 @@
 //! Values of options, from text: what is read here and not in the rooms that use it.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::str::FromStr;
 
@@ -55,29 +56,32 @@ impl FromStr for TagList {
     }
 }
 
-/// A command whose output becomes one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedLine {
-    /// Name of the file in the snapshot; folders before it, if any, with `/` between.
-    pub name: String,
-    /// The command line, not split yet.
-    pub line: String,
+/// The text of a command line, which may hold a secret: nothing that the parser of options says repeats it,
+/// since every text is taken, and neither does `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommandText(pub String);
+
+impl From<String> for CommandText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
 }
 
-impl FromStr for NamedLine {
-    type Err = ParseError;
+impl fmt::Debug for CommandText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CommandText(…)")
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let name = text.split_once('=').map_or(text, |(name, _)| name);
-        // The command line may hold a secret: an error repeats the name alone.
-        let expected = || ParseError::new(name, "a file name with a command", "shop.sql='pg_dump shop'");
-        let (name, line) = text.split_once('=').ok_or_else(expected)?;
+impl CommandText {
+    /// Returns the name and the command line of `NAME=CMDLINE`, or what is wrong, without repeating it.
+    pub fn named(&self) -> Result<(&str, &str), String> {
         let part_fits = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
-        let name_fits = name.split('/').all(part_fits);
-        match name_fits {
-            true => Ok(Self { name: name.to_owned(), line: line.to_owned() }),
-            false => Err(expected()),
-        }
+        let named = self.0.split_once('=').filter(|(name, _)| name.split('/').all(part_fits));
+        named.ok_or_else(|| {
+            "--command takes NAME=CMDLINE, a file name with a command, such as shop.sql='pg_dump shop'"
+                .to_owned()
+        })
     }
 }
 

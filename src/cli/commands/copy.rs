@@ -23,7 +23,7 @@ pub fn run(context: &Context, args: &CopyArgs) -> Result<Outcome, CliError> {
     let secret = choose_by_flags(
         args.to_key_file.clone(),
         args.to_password_file.clone(),
-        args.to_password_command.clone(),
+        args.to_password_command.clone().map(|text| text.0),
     );
     if secret == SecretSource::Prompt && !io::stdin().is_terminal() {
         return Err(CliError::failed("no key given for --to, and no terminal to ask on")

@@ -1,11 +1,12 @@
 //! Reading secrets from files, commands and the terminal, into buffers that are wiped.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::{KEY_TEXT_MAX_BYTES, PASSWORD_MAX_BYTES};
@@ -32,7 +33,34 @@ impl Prompt for TerminalPrompt {
     }
 
     fn ask(&self, question: &str) -> io::Result<Zeroizing<String>> {
-        rpassword::prompt_password(question).map(Zeroizing::new)
+        let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+        // Before the question is there: who answers at once is not shown either.
+        let _unseen = Unseen::begin(&terminal)?;
+        (&terminal).write_all(question.as_bytes())?;
+        rpassword::read_password().map(Zeroizing::new)
+    }
+}
+
+/// A terminal that shows nothing of what is typed, until this is dropped.
+struct Unseen<'t> {
+    terminal: &'t File,
+    before: Termios,
+}
+
+impl<'t> Unseen<'t> {
+    fn begin(terminal: &'t File) -> io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut unseen = before.clone();
+        unseen.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+        tcsetattr(terminal, OptionalActions::Now, &unseen)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Unseen<'_> {
+    fn drop(&mut self) {
+        // A terminal that is gone shows nothing.
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
     }
 }
 

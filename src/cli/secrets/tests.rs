@@ -55,7 +55,7 @@ fn flags_win_over_variables_and_each_source_over_those_after_it() {
         SecretSource::Credential(directory.path().join("snap-password")),
         SecretSource::KeyFile("/default.key".into()),
     ];
-    let flag = Globals { password_command: Some("pass flag".into()), ..Globals::default() };
+    let flag = Globals { password_command: Some("pass flag".to_owned().into()), ..Globals::default() };
     for source in expected {
         let environment = Environment::from_pairs(&variables);
         let default_key = Some(PathBuf::from("/default.key"));

@@ -14,7 +14,7 @@ fn mode(path: &Path, mode: u32) {
 }
 
 /// Type, mode, owner, time, length and attributes of everything below `folder`, by path.
-fn facts(folder: &Path) -> Vec<String> {
+pub(super) fn facts(folder: &Path) -> Vec<String> {
     let mut all: Vec<String> = super::listing(folder)
         .into_iter()
         .map(|(path, ..)| {

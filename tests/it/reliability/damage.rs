@@ -12,7 +12,7 @@ use snap::repository::Repository;
 
 use super::world::{Dice, Files, World};
 
-pub(super) const DAMAGES: [&str; 8] = [
+pub(crate) const DAMAGES: [&str; 8] = [
     "deleted",
     "cut",
     "flipped",
@@ -34,9 +34,14 @@ pub(super) fn versions(seed: u64) -> (World, Files) {
     (world, files)
 }
 
-/// Damages `key`; returns whether there is such a damage.
-pub(super) fn damage(world: &World, key: &ObjectKey, how: &str, dice: &Dice) -> bool {
-    let objects = world.store.objects();
+/// Returns what stands for `key` once it is damaged, `None` for nothing; the outer `None` says that there is
+/// no such damage.
+pub(crate) fn damaged(
+    objects: &[(ObjectKey, Bytes)],
+    key: &ObjectKey,
+    how: &str,
+    dice: &Dice,
+) -> Option<Option<Bytes>> {
     let stored = &objects.iter().find(|(other, _)| other == key).unwrap().1;
     let other = |is_same_kind: bool| {
         let fits =
@@ -44,7 +49,7 @@ pub(super) fn damage(world: &World, key: &ObjectKey, how: &str, dice: &Dice) -> 
         objects.iter().find(fits).map(|(_, data)| data.clone())
     };
     let middle = stored.len() / 2;
-    let damaged = match how {
+    Some(match how {
         "deleted" => None,
         "cut" => Some(stored.slice(..middle)),
         "flipped" => {
@@ -52,19 +57,21 @@ pub(super) fn damage(world: &World, key: &ObjectKey, how: &str, dice: &Dice) -> 
             bytes[dice.below(stored.len() as u64) as usize] ^= 16;
             Some(bytes.into())
         }
-        "swapped with its kind" => match other(true) {
-            Some(other) => Some(other),
-            None => return false,
-        },
+        "swapped with its kind" => Some(other(true)?),
         "swapped with another kind" => other(false),
         "empty" => Some(Bytes::new()),
         "garbage" => Some(dice.bytes(stored.len()).into()),
         "grown" => Some([&stored[..], b"more"].concat().into()),
         _ => unreachable!("{how}"),
-    };
-    match damaged {
-        None => world.store.delete(key).unwrap(),
-        Some(bytes) => world.store.overwrite(key, bytes),
+    })
+}
+
+/// Damages `key`; returns whether there is such a damage.
+pub(super) fn damage(world: &World, key: &ObjectKey, how: &str, dice: &Dice) -> bool {
+    match damaged(&world.store.objects(), key, how, dice) {
+        None => return false,
+        Some(None) => world.store.delete(key).unwrap(),
+        Some(Some(bytes)) => world.store.overwrite(key, bytes),
     }
     true
 }

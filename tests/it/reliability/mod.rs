@@ -4,7 +4,7 @@
 
 mod commands;
 mod crash;
-mod damage;
+pub(crate) mod damage;
 mod damage_small;
 mod fault;
 mod init;
@@ -13,4 +13,4 @@ mod model;
 mod repair;
 mod turns;
 mod witness;
-mod world;
+pub(crate) mod world;

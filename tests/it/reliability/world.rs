@@ -40,7 +40,7 @@ impl Clock for HandClock {
 }
 
 /// Files by name.
-pub(super) type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// What a command of a test comes to.
 pub(super) type Outcome = Result<(), String>;
@@ -344,27 +344,27 @@ pub(super) fn prune_options(grace_seconds: u64) -> PruneOptions {
 }
 
 /// Draws numbers from a seed.
-pub(super) struct Dice(SeededEntropy);
+pub(crate) struct Dice(SeededEntropy);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(SeededEntropy::new(seed))
     }
 
-    pub(super) fn below(&self, bound: u64) -> u64 {
+    pub(crate) fn below(&self, bound: u64) -> u64 {
         let mut bytes = [0; 8];
         snap::base::Entropy::fill(&self.0, &mut bytes);
         u64::from_le_bytes(bytes) % bound
     }
 
-    pub(super) fn bytes(&self, length: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         snap::base::Entropy::fill(&self.0, &mut bytes);
         bytes
     }
 
     /// Returns a dump of rows, tensors, and small files.
-    pub(super) fn files(&self) -> Files {
+    pub(crate) fn files(&self) -> Files {
         let row = |id: u64| format!("{id}\tname {id:05}\t{:016x}\t2026-01-02\n", self.below(u64::MAX));
         let rows: String = (0..2_500).map(row).collect();
         let dump = format!(
@@ -385,7 +385,7 @@ impl Dice {
     }
 
     /// Changes a little of each file that [`Dice::files`] made.
-    pub(super) fn change(&self, files: &mut Files) {
+    pub(crate) fn change(&self, files: &mut Files) {
         let dump = files.get_mut("table.sql").unwrap();
         for _ in 0..3 {
             let at = 200 + self.below(dump.len() as u64 - 400) as usize;
