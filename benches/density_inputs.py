@@ -258,6 +258,16 @@ def faiss_index(ivf):
     return make
 
 
+def moving_rows(write, name, dtype, width, dropped, added):
+    """An array of which rows go, so that all that follow move."""
+    def make(folder, settings):
+        import density_tensors as tensors
+
+        for state, rows in enumerate(tensors.row_steps(settings.scale, 19, dtype, width, dropped, added)):
+            getattr(tensors, write)(new(folder, state, name), rows)
+    return make
+
+
 # Opaque data
 
 
@@ -296,6 +306,11 @@ ROWS = {
     "npz": ("numpy npz, fp32, every 100 steps", from_tensors("write_npz", "model.npz")),
     "faiss-flat": ("FAISS flat", faiss_index(False)),
     "faiss-ivf": ("FAISS IVF", faiss_index(True)),
+    "npy-rows": ("numpy, rows of 3 KB, 1 % dropped", moving_rows("write_npy", "rows.npy", "F32", 768, 0.01, 0)),
+    "npy-dense": ("numpy, rows of 256 B, 5 % dropped, 2 % added",
+                  moving_rows("write_npy", "rows.npy", "F32", 64, 0.05, 0.02)),
+    "vocabulary": ("bf16 safetensors, tables of rows of 1 KB, 0.5 % dropped, 0.2 % added",
+                   moving_rows("write_vocabulary", "model.safetensors", "BF16", 512, 0.005, 0.002)),
     "gzip": ("gzip'd SQL", opaque_gzip),
     "random": ("random bytes", opaque_random),
 }

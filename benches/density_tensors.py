@@ -248,3 +248,32 @@ def faiss_steps(scale, seed, ivf):
         index.remove_ids(random.choice(index.ntotal, index.ntotal // 200, replace=False).astype(np.int64))
         index.add(vectors(count // 50))
         yield faiss.serialize_index(index).tobytes()
+
+
+def row_steps(scale, seed, dtype, width, dropped, added):
+    """Arrays of rows, of which a share is dropped at random each time, and a share added at the end."""
+    random, count = np.random.default_rng(seed), int(51e6 * scale / width / (2 if dtype == "BF16" else 4))
+
+    def fresh(number):
+        rows = 0.02 * random.standard_normal((number, width), dtype=np.float32)
+        return to_bf16(rows) if dtype == "BF16" else rows
+
+    rows = fresh(count)
+    yield rows
+    for _ in range(2):
+        rows = np.delete(rows, random.choice(len(rows), int(count * dropped), replace=False), axis=0)
+        rows = np.concatenate([rows, fresh(int(count * added))])
+        yield rows
+
+
+def write_npy(path, rows):
+    np.save(path, rows)
+
+
+def write_vocabulary(path, rows):
+    """A model whose input and output tables have these rows, and other tensors between them."""
+    random = np.random.default_rng(5)
+    between = to_bf16(0.02 * random.standard_normal((8, 1024, 1024), dtype=np.float32))
+    tensors = OrderedDict(embed=("BF16", rows.shape, rows), between=("BF16", between.shape, between))
+    tensors["head"] = ("BF16", rows.shape, np.ascontiguousarray(rows[:, ::-1]))
+    write_safetensors(path, tensors)

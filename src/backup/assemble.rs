@@ -5,12 +5,13 @@ use std::sync::mpsc::Receiver;
 
 use super::kin::{self, KinKey};
 use super::likeness::Likeness;
+use super::numbers::Numbers;
 use super::pieces::Piece;
 use super::previous::Previous;
 use super::runs::Runs;
 use super::states::StateLog;
 use super::steps::{Older, ReadFile, SmallFile, Step, node_of};
-use super::tensors::Tensors;
+use super::tensors::Former;
 use crate::base::ChunkId;
 use crate::container::Layout;
 use crate::format::node::{ChunkRef, FileContent, Node, NodeKind};
@@ -34,7 +35,6 @@ struct OpenFile<'a, 'r> {
 pub(super) struct NewContent<'a, 'r> {
     list: ListWriter,
     runs: Runs<'a, 'r>,
-    tensors: Tensors<'a, 'r>,
     kin: Option<KinKey>,
 }
 
@@ -323,10 +323,18 @@ impl<'a, 'r> Assembler<'a, 'r> {
         if let Some(kin) = kin.filter(|_| candidates.is_empty() || layout.is_some()) {
             candidates.extend(kin::look(self.writer.repository(), &kin)?);
         }
-        let tensors = Tensors::new(self.reader, layout, &candidates);
-        let previous = candidates.first().filter(|_| class != Class::Opaque);
-        let previous = previous.map(|older| Previous::new(self.reader, &older.content, older.size_bytes));
-        Ok(NewContent { list: ListWriter::new(), runs: Runs::new(previous), tensors, kin })
+        let former = |older: &Older| Some((older.clone(), Former::new(self.reader, layout, older)?));
+        let mut formers: Vec<(Older, Former)> = match class {
+            Class::Dump | Class::Opaque => Vec::new(),
+            Class::General | Class::Tensors => candidates.iter().filter_map(former).collect(),
+        };
+        let chosen = formers.iter().position(|(_, former)| former.has_tensors()).unwrap_or(0);
+        let chosen = (chosen < formers.len()).then(|| formers.swap_remove(chosen));
+        let (older, former) = chosen.unzip();
+        let older = older.or(candidates.into_iter().next()).filter(|_| class != Class::Opaque);
+        let previous = older.map(|older| Previous::new(self.reader, &older.content, older.size_bytes));
+        let runs = Runs::new(previous, former.map(Numbers::new));
+        Ok(NewContent { list: ListWriter::new(), runs, kin })
     }
 
     /// Stores the chunks that are new, and lists them all.
@@ -343,14 +351,11 @@ impl<'a, 'r> Assembler<'a, 'r> {
         known: &[bool],
         content: &mut NewContent<'a, 'r>,
     ) -> Result<(), Error> {
-        let NewContent { list, runs, tensors, .. } = content;
+        let NewContent { list, runs, .. } = content;
         for (piece, known) in pieces.iter().zip(known) {
-            match piece.place.filter(|place| tensors.has_former(*place)) {
-                _ if *known => runs.known(&piece.id, list, &mut self.writer, &mut self.likeness)?,
-                Some(place) => {
-                    tensors.absent(piece.id, &piece.data, place, piece.hint, &mut self.writer)?;
-                }
-                None => runs.absent(piece, list, &mut self.writer, &mut self.likeness)?,
+            match known {
+                true => runs.known(piece, list, &mut self.writer, &mut self.likeness)?,
+                false => runs.absent(piece, list, &mut self.writer, &mut self.likeness)?,
             }
             let length_bytes = u32::try_from(piece.data.len());
             let length_bytes = length_bytes.map_err(|_| Error::Internal { what: "length of a chunk" })?;
@@ -362,7 +367,6 @@ impl<'a, 'r> Assembler<'a, 'r> {
 
     /// Ends a content.
     pub(super) fn end_content(&mut self, mut content: NewContent<'a, 'r>) -> Result<Ended, Error> {
-        content.tensors.end_stretch(&mut self.writer)?;
         content.runs.finish(&mut self.writer, &mut self.likeness)?;
         self.writer.let_go();
         let size_bytes = content.list.content_bytes();

@@ -8,9 +8,11 @@
 mod assemble;
 mod budget;
 mod commit;
+mod common;
 mod cuts;
 mod kin;
 mod likeness;
+mod numbers;
 mod parcel;
 mod parent;
 mod pieces;

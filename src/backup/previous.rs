@@ -20,6 +20,8 @@ const BATCH: usize = 1 << 10;
 struct Entry {
     /// Its depth counts once it `is_located`.
     chunk: BaseChunk,
+    /// Where it begins in the file.
+    offset: u64,
     is_located: bool,
     leaf: Option<BaseChunk>,
 }
@@ -33,6 +35,8 @@ pub(super) struct Previous<'a, 'r> {
     window: VecDeque<Entry>,
     /// Number of the first chunk in the window.
     first: u64,
+    /// Where the last chunk in the window ends in the file.
+    end: u64,
     /// Numbers by the short name of the id; of equal chunks the last.
     numbers: HashMap<BaseName, u64>,
     /// Number of the chunk that is expected next.
@@ -49,6 +53,7 @@ impl<'a, 'r> Previous<'a, 'r> {
             last_leaf: None,
             window: VecDeque::new(),
             first: 0,
+            end: 0,
             numbers: HashMap::new(),
             place: 0,
         }
@@ -81,6 +86,11 @@ impl<'a, 'r> Previous<'a, 'r> {
             }
             self.first += 1;
         }
+    }
+
+    /// Returns where the chunk with this number begins in the previous version, if it is near.
+    pub(super) fn offset(&self, number: u64) -> Option<u64> {
+        self.entry(number).map(|entry| entry.offset)
     }
 
     /// Returns the number of the chunk that is expected next.
@@ -178,6 +188,7 @@ impl<'a, 'r> Previous<'a, 'r> {
     fn push(&mut self, chunk: BaseChunk, leaf: Option<BaseChunk>) {
         let number = self.first + u64::try_from(self.window.len()).unwrap_or(u64::MAX);
         self.numbers.insert(BaseName::of(&chunk.id), number);
-        self.window.push_back(Entry { chunk, is_located: false, leaf });
+        self.window.push_back(Entry { chunk, offset: self.end, is_located: false, leaf });
+        self.end = self.end.saturating_add(u64::from(chunk.length_bytes));
     }
 }

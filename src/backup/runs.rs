@@ -1,9 +1,10 @@
-//! New chunks gathered into runs, each stored against what stood there in the previous version, or against
-//! chunks that look like it.
+//! New chunks of text gathered into runs, each stored against what stood there in the previous version, or
+//! against chunks that look like it.
 
 use bytes::Bytes;
 
 use super::likeness::Likeness;
+use super::numbers::Numbers;
 use super::pieces::Piece;
 use super::previous::Previous;
 use crate::base::ChunkId;
@@ -25,28 +26,33 @@ const NEAR_COUNT: u64 = 64;
 /// The new chunks of one file or stream, on their way to the writer.
 pub(super) struct Runs<'a, 'r> {
     previous: Option<Previous<'a, 'r>>,
+    /// What takes the chunks that are no text, where there is a previous version.
+    numbers: Option<Numbers<'a, 'r>>,
     run: Vec<(ChunkId, Bytes)>,
     run_bytes: usize,
-    hint: Hint,
 }
 
 impl<'a, 'r> Runs<'a, 'r> {
-    /// Begins a file.
-    pub(super) fn new(previous: Option<Previous<'a, 'r>>) -> Self {
-        Self { previous, run: Vec::new(), run_bytes: 0, hint: Hint::Unknown }
+    /// Begins a file; `previous` and `numbers` are of the same earlier one.
+    pub(super) fn new(previous: Option<Previous<'a, 'r>>, numbers: Option<Numbers<'a, 'r>>) -> Self {
+        Self { previous, numbers, run: Vec::new(), run_bytes: 0 }
     }
 
     /// Takes a chunk that is stored already.
     pub(super) fn known(
         &mut self,
-        id: &ChunkId,
+        piece: &Piece,
         list: &mut ListWriter,
         writer: &mut ChunkWriter,
         likeness: &mut Likeness,
     ) -> Result<(), Error> {
         let Some(previous) = &mut self.previous else { return Ok(()) };
-        if let Some(number) = previous.find(id)? {
+        if let Some(number) = previous.find(&piece.id)? {
+            let offset = previous.offset(number);
             self.end_run(Some(number), writer, likeness)?;
+            if let (Some(numbers), Some(offset)) = (&mut self.numbers, offset) {
+                numbers.known(piece, offset, writer)?;
+            }
             if let Some(previous) = &mut self.previous {
                 previous.reached(number);
             }
@@ -63,23 +69,25 @@ impl<'a, 'r> Runs<'a, 'r> {
         writer: &mut ChunkWriter,
         likeness: &mut Likeness,
     ) -> Result<(), Error> {
-        let leans = match piece.hint {
-            Hint::Text => true,
-            Hint::Unknown => self.previous.is_some(),
-            Hint::Elements(_) | Hint::Stored => false,
-        };
-        if !leans {
-            let Piece { id, data, buffer, hint, .. } = piece;
-            match buffer {
-                Some(buffer) => writer.add_absent_of(buffer, *id, data, *hint)?,
-                None => writer.add_absent(*id, data, *hint)?,
-            };
-            return Ok(());
+        match (piece.hint, &mut self.numbers) {
+            (Hint::Text, _) => {}
+            (Hint::Unknown | Hint::Elements(_), Some(numbers)) => {
+                numbers.absent(piece, writer)?;
+                self.stand_beside(list);
+                return Ok(());
+            }
+            _ => {
+                let Piece { id, data, buffer, hint, .. } = piece;
+                match buffer {
+                    Some(buffer) => writer.add_absent_of(buffer, *id, data, *hint)?,
+                    None => writer.add_absent(*id, data, *hint)?,
+                };
+                return Ok(());
+            }
         }
-        if self.run_bytes + piece.data.len() > RUN_MAX_BYTES || self.hint != piece.hint {
+        if self.run_bytes + piece.data.len() > RUN_MAX_BYTES {
             self.end_run(None, writer, likeness)?;
         }
-        self.hint = piece.hint;
         self.run_bytes += piece.data.len();
         // A copy: chunks of one run may lie far apart, and each would keep the whole buffer it was read into.
         self.run.push((piece.id, Bytes::copy_from_slice(&piece.data)));
@@ -89,6 +97,9 @@ impl<'a, 'r> Runs<'a, 'r> {
 
     /// Stores what is left.
     pub(super) fn finish(&mut self, writer: &mut ChunkWriter, likeness: &mut Likeness) -> Result<(), Error> {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.finish(writer)?;
+        }
         self.end_run(None, writer, likeness)
     }
 
@@ -118,7 +129,7 @@ impl<'a, 'r> Runs<'a, 'r> {
             Some(bases) => bases,
             None => self.alike(&run, right, likeness)?,
         };
-        writer.add_run(&run, self.hint, &bases)
+        writer.add_run(&run, Hint::Text, &bases)
     }
 
     /// Returns, in the order of the run, chunks that look like its chunks or are expected in their place.
@@ -233,7 +244,7 @@ mod tests {
         let store = TestRepository::new(3);
         let mut writer = ChunkWriter::new(store.repository.clone(), true).unwrap();
         let mut likeness = Likeness::new(&store.repository).unwrap();
-        let (mut list, mut runs) = (ListWriter::new(), Runs::new(None));
+        let (mut list, mut runs) = (ListWriter::new(), Runs::new(None, None));
         let users = Arc::new(());
         for seed in 0..4 {
             let buffer = Bytes::from_owner(Counted { data: noise(seed, 100_000), _user: users.clone() });

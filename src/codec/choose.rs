@@ -55,6 +55,22 @@ mod tests {
     use crate::codec::{Base, BaseUse, decode, encode};
     use crate::container::QuantKind;
 
+    const QUANT_KINDS: [QuantKind; 13] = [
+        QuantKind::Q4_0,
+        QuantKind::Q4_1,
+        QuantKind::Q5_0,
+        QuantKind::Q5_1,
+        QuantKind::Q8_0,
+        QuantKind::Q2K,
+        QuantKind::Q3K,
+        QuantKind::Q4K,
+        QuantKind::Q5K,
+        QuantKind::Q6K,
+        QuantKind::Mxfp4,
+        QuantKind::Iq4Nl,
+        QuantKind::Iq4Xs,
+    ];
+
     fn noise(seed: &str, length: usize) -> Vec<u8> {
         let mut noise = vec![0; length];
         blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut noise);
@@ -104,23 +120,44 @@ mod tests {
 
     #[test]
     fn a_hint_that_lies_costs_a_per_mille_at_most() {
-        let hints = [
+        let mut hints = vec![
             Element::Bf16,
             Element::F16,
             Element::F32,
             Element::F64,
             Element::F8,
             Element::Integer { width_bytes: 8 },
-            Element::Quant(QuantKind::Q8_0),
             Element::Bytes,
         ];
+        hints.extend(QUANT_KINDS.map(Element::Quant));
         let text = b"select id, name from accounts where id = 5;\n".repeat(5000);
         for raw in [text, noise("noise", 100_000), vec![0; 100_000]] {
             let honest = share(&raw, choose(&raw, Hint::Unknown), Base::NONE);
-            for element in hints {
-                let coding = choose(&raw, Hint::Elements(element));
+            for element in &hints {
+                let coding = choose(&raw, Hint::Elements(*element));
                 assert!(share(&raw, coding, Base::NONE) <= honest + 0.001, "{element:?}, {coding:?}");
             }
+        }
+    }
+
+    #[test]
+    fn quantised_weights_of_any_kind_never_lose_and_gain_what_their_scales_hold() {
+        for kind in QUANT_KINDS {
+            let record_bytes = usize::try_from(kind.record_bytes()).unwrap();
+            let mut records = noise("records", 2000 * record_bytes);
+            let coded = |records: &[u8]| {
+                let coding = choose(records, Hint::Elements(Element::Quant(kind)));
+                encode(records, coding, Base::NONE).unwrap().len()
+            };
+            // The head of a block and the entry of its one part.
+            assert!(coded(&records) <= records.len() + 17, "{kind:?}");
+            if record_bytes > 34 {
+                continue;
+            }
+            // The first byte is of a scale, and one with few values takes half a byte.
+            records.iter_mut().step_by(record_bytes).for_each(|byte| *byte &= 15);
+            let saved = records.len() - coded(&records);
+            assert!(saved >= 2000 * 2 / 5, "{kind:?} saves {saved} bytes");
         }
     }
 

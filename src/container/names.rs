@@ -115,20 +115,44 @@ fn key<'a>(tensor: &'a Tensor, name: &'a [u8]) -> Key<'a> {
     (name, tensor.element, &tensor.shape, tensor.length_bytes)
 }
 
+/// What tensors have in common of which one has more rows than the other: canonical name, element, and the
+/// shape of a row.
+type RowKey<'a> = (&'a [u8], Element, &'a [u64]);
+
+fn row_key(tensor: &Tensor) -> Option<RowKey<'_>> {
+    let (_, row) = tensor.shape.split_first()?;
+    Some((canonical_name(&tensor.name), tensor.element, row))
+}
+
 /// The tensors of a layout by name.
 #[derive(Debug)]
 pub struct TensorIndex<'a> {
     by_name: HashMap<Key<'a>, &'a Tensor>,
     by_canonical_name: HashMap<Key<'a>, &'a Tensor>,
+    by_row: HashMap<RowKey<'a>, &'a Tensor>,
+    /// Those without a name, in order.
+    unnamed: Vec<&'a Tensor>,
 }
 
 impl<'a> TensorIndex<'a> {
     /// Returns the index of `layout`.
     pub fn new(layout: &'a Layout) -> Self {
-        let mut index = Self { by_name: HashMap::new(), by_canonical_name: HashMap::new() };
-        for tensor in layout.tensors.iter().filter(|tensor| !tensor.name.is_empty()) {
+        let mut index = Self {
+            by_name: HashMap::new(),
+            by_canonical_name: HashMap::new(),
+            by_row: HashMap::new(),
+            unnamed: Vec::new(),
+        };
+        for tensor in &layout.tensors {
+            if tensor.name.is_empty() {
+                index.unnamed.push(tensor);
+                continue;
+            }
             index.by_name.entry(key(tensor, &tensor.name)).or_insert(tensor);
             index.by_canonical_name.entry(key(tensor, canonical_name(&tensor.name))).or_insert(tensor);
+            if let Some(key) = row_key(tensor) {
+                index.by_row.entry(key).or_insert(tensor);
+            }
         }
         index
     }
@@ -137,5 +161,22 @@ impl<'a> TensorIndex<'a> {
     pub fn find(&self, other: &Tensor) -> Option<&'a Tensor> {
         let same = self.by_name.get(&key(other, &other.name));
         same.or_else(|| self.by_canonical_name.get(&key(other, canonical_name(&other.name)))).copied()
+    }
+
+    /// Returns, for the tensors of another file by their number, what each was in this one: what
+    /// [`TensorIndex::find`] finds, or else the tensor of the same name and element that has more or fewer
+    /// rows of the same shape. Tensors without a name are paired in their order, where both files have as
+    /// many and their rows are alike.
+    pub fn pairs(&self, other: &Layout) -> Vec<(usize, &'a Tensor)> {
+        let unnamed = other.tensors.iter().filter(|tensor| tensor.name.is_empty()).count();
+        let mut in_order = self.unnamed.iter().filter(|_| unnamed == self.unnamed.len()).copied();
+        let former = |tensor: &Tensor| {
+            if tensor.name.is_empty() {
+                return in_order.next().filter(|former| row_key(former) == row_key(tensor));
+            }
+            self.find(tensor).or_else(|| self.by_row.get(&row_key(tensor)?).copied())
+        };
+        let former = other.tensors.iter().map(former);
+        former.enumerate().filter_map(|(number, former)| Some((number, former?))).collect()
     }
 }

@@ -288,4 +288,36 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_block_that_does_not_decode_to_its_chunks_is_stored_raw_and_says_so() {
+        let master = MasterKey::from_bytes([7; 32]);
+        let keys = KeyRing::new(RepositoryId([1; 16]), &master, Arc::new(SeededEntropy::new(1)));
+        let rooms = BufferPool::new(1 << 20);
+        let raw = b"INSERT INTO t VALUES (1);\n".repeat(1000);
+        let chunk = || DirectoryChunk {
+            id: chunk_id(&keys, Content::Data, &raw),
+            length_bytes: u32::try_from(raw.len()).unwrap(),
+        };
+        let zstd = Coding::Whole(PartCoder::Zstd { level: 3 });
+        let mut other = raw.clone();
+        other[500] ^= 1;
+        let good = encode(&rooms, &raw, zstd, Base::NONE).unwrap();
+        let mut broken = encode(&rooms, &raw, zstd, Base::NONE).unwrap();
+        broken.truncate(good.len() - 3);
+        let cases =
+            [(good, false), (encode(&rooms, &other, zstd, Base::NONE).unwrap(), true), (broken, true)];
+        for (coded, fails) in cases {
+            let plain = plain_block(vec![chunk()]);
+            let sealed = seal_or_fall_back(&rooms, &keys, Content::Data, &raw, plain, coded, &[]).unwrap();
+            assert_eq!((sealed.fell_back, sealed.stored.len() > raw.len()), (fails, fails));
+            assert_eq!(open_block(&keys, &sealed.stored, raw.len(), &[]).unwrap(), raw);
+        }
+        // Chunks that the bytes at hand are not cannot be saved by any coding.
+        let mut wrong = chunk();
+        wrong.id.0[0] ^= 1;
+        let coded = encode(&rooms, &raw, zstd, Base::NONE).unwrap();
+        let plain = plain_block(vec![wrong]);
+        assert!(seal_or_fall_back(&rooms, &keys, Content::Data, &raw, plain, coded, &[]).is_err());
+    }
 }

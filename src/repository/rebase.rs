@@ -1,9 +1,9 @@
 //! What a stored block may be coded against anew when some of what it leans on is to go.
 
 use super::bases::{BASE_BYTES, Found, descend, first_copy};
-use super::{BaseChunk, ChunkReader, Error};
+use super::{BASED_BLOCK_BYTES, BaseChunk, ChunkReader, Error};
 use crate::base::ChunkId;
-use crate::base::limits::{BASE_COUNT_MAX, BASE_DEPTH_MAX};
+use crate::base::limits::{BASE_COUNT_MAX, BASE_DEPTH_MAX, BASE_MAX_BYTES};
 use crate::index::{BlockLocation, ChunkLocation};
 
 /// What chunks that stood together in a block with bases may be coded against.
@@ -11,6 +11,8 @@ use crate::index::{BlockLocation, ChunkLocation};
 pub enum NewBase {
     /// They are text, and these stood where they stand.
     Text(Vec<BaseChunk>),
+    /// They are rows that stood among these, in a block of their own.
+    Beside(Vec<BaseChunk>),
     /// They are numbers, and these their former values; none where that is not to be had.
     Numbers {
         /// The chunks, one after the other.
@@ -38,7 +40,11 @@ pub fn bases_that_stay(
             let (found, skip) = found.unwrap_or_default();
             Ok(NewBase::Numbers { bases: found.iter().map(base_chunk).collect(), skip })
         }
-        None => text_below(reader, block, stays).map(NewBase::Text),
+        // Text shares its blocks, which are short.
+        None if usize::try_from(block.raw_bytes).unwrap_or(usize::MAX) > BASED_BLOCK_BYTES => {
+            text_below(reader, block, BASE_MAX_BYTES, stays).map(NewBase::Beside)
+        }
+        None => text_below(reader, block, BASE_BYTES, stays).map(NewBase::Text),
     }
 }
 
@@ -47,10 +53,11 @@ fn base_chunk(found: &Found) -> BaseChunk {
     BaseChunk { id: *id, length_bytes: location.length_bytes, depth: location.block.depth }
 }
 
-/// At most as many and as long as one block may have.
+/// At most as many as one block may have, and `max_bytes`.
 fn text_below(
     reader: &ChunkReader<'_>,
     block: &BlockLocation,
+    max_bytes: u64,
     stays: &dyn Fn(&ChunkLocation) -> bool,
 ) -> Result<Vec<BaseChunk>, Error> {
     let index = &reader.repository().index;
@@ -59,7 +66,7 @@ fn text_below(
     let found = descend(reader, block.content, found, stays)?;
     let ids: Vec<ChunkId> = found.iter().map(|base| base.id).collect();
     let count_max = usize::try_from(BASE_COUNT_MAX).unwrap_or(usize::MAX);
-    let mut left = BASE_BYTES;
+    let mut left = max_bytes;
     let mut bases = Vec::new();
     for (base, reliable) in found.iter().zip(index.contains(&ids)?) {
         let length = u64::from(base.location.length_bytes);

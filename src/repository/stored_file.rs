@@ -196,7 +196,9 @@ impl<'a, 'r> StoredFile<'a, 'r> {
         Ok(plain)
     }
 
-    fn fill(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+    /// Fills `buffer` from `offset` on and returns how many bytes there were: fewer than its length only at
+    /// the end.
+    pub fn fill(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         let length = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
         let end = offset.saturating_add(length).min(self.size_bytes);
         let mut filled = 0;

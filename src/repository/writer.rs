@@ -26,6 +26,7 @@ use plain::{Chunk, Plain};
 use super::bases::{BASE_BYTES, BaseChunk, gather, gather_exactly};
 use super::uploader::{UploadContext, Uploader};
 use super::{ChunkCache, ChunkReader, Error, Repository};
+use crate::base::limits::BASE_MAX_BYTES;
 use crate::base::{BufferPool, ChunkId};
 use crate::chunker::features::{Sampler, features};
 use crate::codec::Hint;
@@ -264,15 +265,37 @@ impl ChunkWriter {
             // A chunk of it is on its way already, so the others do not stand together.
             return self.add_to_block(Content::Data, &absent, hint, &[]);
         }
-        let run_bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
+        self.add_own_block(&absent, hint, bases, Some(skip))
+    }
+
+    /// Stores chunks as one block of their own, coded with `bases` as text that they are looked up in, where
+    /// that pays.
+    pub fn add_beside(
+        &mut self,
+        run: &[(ChunkId, Bytes)],
+        hint: Hint,
+        bases: &[BaseChunk],
+    ) -> Result<(), Error> {
+        let absent = self.claim(run);
+        self.add_own_block(&absent, hint, bases, None)
+    }
+
+    fn add_own_block(
+        &mut self,
+        run: &[(ChunkId, Chunk<'_>)],
+        hint: Hint,
+        bases: &[BaseChunk],
+        skip: Option<usize>,
+    ) -> Result<(), Error> {
+        let run_bytes: usize = run.iter().map(|(_, chunk)| chunk.data.len()).sum();
         self.count(Content::Data, run.len(), run_bytes);
         if self.dry || run.is_empty() {
             return Ok(());
         }
-        let mut block = OpenBlock { bases: bases.to_vec(), skip: Some(skip), ..OpenBlock::default() };
+        let mut block = OpenBlock { bases: bases.to_vec(), skip, ..OpenBlock::default() };
         block.raw = Plain::copied(&self.open.buffers, run_bytes);
-        block.add_run(&absent, &self.open.buffers, run_bytes)?;
-        self.flush_block(Slot::mixed(hint, bases), block)
+        block.add_run(run, &self.open.buffers, run_bytes)?;
+        self.flush_block(Slot::own(hint, bases), block)
     }
 
     /// Returns the chunks of a run that nobody is storing yet, each once: a run may hold a chunk twice.
@@ -429,7 +452,11 @@ fn seal(
     if let (true, Some(first)) = (slot.has_base, chunks.first()) {
         let base = match skip {
             Some(skip) => gather_exactly(reader, &bases, skip)?,
-            None => gather(reader, slot.content, &bases, &first.id, BASE_BYTES)?,
+            None => {
+                let is_text = slot.hint == Hint::Text;
+                let bytes_max = if is_text { BASE_BYTES } else { BASE_MAX_BYTES };
+                gather(reader, slot.content, &bases, &first.id, bytes_max)?
+            }
         };
         if let Some(base) = base {
             let sealed = seal_block_with_base(rooms, keys, slot.content, &raw, chunks, slot.hint, &base);

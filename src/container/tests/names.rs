@@ -84,6 +84,37 @@ fn an_index_finds_what_the_layout_finds() {
 }
 
 #[test]
+fn a_tensor_with_more_rows_is_paired_by_its_name_and_unnamed_ones_by_their_order() {
+    let before = layout_of(vec![
+        tensor("model.embed", Element::Bf16, &[40, 8], 0),
+        tensor("a", Element::F32, &[4, 2], 640),
+        tensor("", Element::F32, &[10, 4], 672),
+        tensor("", Element::F32, &[4], 832),
+    ]);
+    let now = |unnamed: &[(&[u64], u64)]| {
+        let mut tensors = vec![
+            tensor("a", Element::F32, &[4, 2], 0),
+            tensor("a", Element::F32, &[4, 3], 32),
+            tensor("b", Element::F32, &[4, 2], 80),
+            tensor("embed", Element::Bf16, &[44, 8], 112),
+            tensor("embed", Element::F16, &[40, 8], 816),
+        ];
+        tensors.extend(unnamed.iter().map(|(shape, offset)| tensor("", Element::F32, shape, *offset)));
+        layout_of(tensors)
+    };
+    let paired = |layout: &Layout| {
+        let pairs = TensorIndex::new(&before).pairs(layout);
+        pairs.into_iter().map(|(number, former)| (number, former.offset)).collect::<Vec<_>>()
+    };
+    let named = [(0, 640), (3, 0)];
+    let both = now(&[(&[12, 4], 2000), (&[6], 2200)]);
+    assert_eq!(paired(&both), [&named[..], &[(5, 672), (6, 832)]].concat());
+    // Another shape of rows; another number of tensors.
+    assert_eq!(paired(&now(&[(&[12, 5], 2000), (&[4], 2300)])), [&named[..], &[(6, 832)]].concat());
+    assert_eq!(paired(&now(&[(&[10, 4], 2000)])), named);
+}
+
+#[test]
 fn versions_of_a_model_have_one_architecture_in_any_order_and_under_any_wrapper() {
     let first = layout_of(vec![
         tensor("model.a", Element::Bf16, &[4, 2], 0),

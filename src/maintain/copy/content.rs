@@ -14,7 +14,9 @@ use crate::codec::Hint;
 use crate::format::node::{ChunkRef, FileContent};
 use crate::format::pack::Content;
 use crate::index::{BlockLocation, ChunkLocation};
-use crate::repository::{BaseChunk, ChunkReader, ChunkWriter, Error, ListReader, ListWriter, parallel};
+use crate::repository::{
+    BASED_BLOCK_BYTES, BaseChunk, ChunkReader, ChunkWriter, Error, ListReader, ListWriter, parallel,
+};
 use crate::source::Class;
 
 /// Plaintext read at once.
@@ -163,7 +165,12 @@ impl Contents {
         };
         let Some(skip) = skip.filter(|_| bases.len() == group.block.bases.len()) else {
             let run: Vec<(ChunkId, Bytes)> = group.chunks.into_iter().map(|(.., chunk)| chunk).collect();
-            return writer.add_run(&run, hint, &bases);
+            // Longer than blocks that are shared: rows that stood among these.
+            let is_own = usize::try_from(group.block.raw_bytes).unwrap_or(usize::MAX) > BASED_BLOCK_BYTES;
+            return match is_own && hint != Hint::Text {
+                true => writer.add_beside(&run, hint, &bases),
+                false => writer.add_run(&run, hint, &bases),
+            };
         };
         for stretch in group.chunks.chunk_by(|(before, ..), (after, ..)| before + 1 == *after) {
             let Some((_, offset, _)) = stretch.first() else { continue };

@@ -50,11 +50,18 @@ impl Series {
         static WHOLE: OnceLock<(Mutex<Series>, MemoryState)> = OnceLock::new();
         let (whole, state) = WHOLE.get_or_init(|| {
             println!("seed 1");
-            let (mut series, mut table, mut tensors) = (Self::new(1), Table::new(1), Tensors::new(1));
+            let (mut series, mut table) = (Self::new(1), Table::new(1));
+            let (mut tensors, mut rows) = (Tensors::new(1), Rows::new(1));
             for _ in 0..VERSIONS {
-                series.backup(&[("table.sql", table.text()), ("w.safetensors", tensors.file())].into());
+                let files = [
+                    ("rows.npy", rows.file()),
+                    ("table.sql", table.text()),
+                    ("w.safetensors", tensors.file()),
+                ];
+                series.backup(&files.into());
                 table.change();
                 tensors.change();
+                rows.change();
             }
             series.clear_folder();
             let state = series.world.store.state();
@@ -268,6 +275,45 @@ impl Tensors {
     }
 }
 
+/// Rows of numbers, some of which are dropped, while others come at the end.
+pub(in crate::maintain) struct Rows {
+    rows: Vec<Vec<u8>>,
+    dice: Dice,
+    made: u64,
+}
+
+const ROW_BYTES: usize = 256;
+
+impl Rows {
+    pub(in crate::maintain) fn new(seed: u64) -> Self {
+        let mut rows = Self { rows: Vec::new(), dice: Dice::new(seed), made: seed << 32 };
+        rows.add(2500);
+        rows
+    }
+
+    fn add(&mut self, count: u64) {
+        for _ in 0..count {
+            self.rows.push(noise(self.made, ROW_BYTES));
+            self.made += 1;
+        }
+    }
+
+    pub(in crate::maintain) fn change(&mut self) {
+        for _ in 0..30 {
+            let at = self.dice.below(u32::try_from(self.rows.len()).unwrap());
+            self.rows.remove(usize::try_from(at).unwrap());
+        }
+        self.add(10);
+    }
+
+    pub(in crate::maintain) fn file(&self) -> Vec<u8> {
+        let shape = format!("({}, {})", self.rows.len(), ROW_BYTES / 4);
+        let head = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+        let front: &[u8] = b"\x93NUMPY\x01\0\x76\0";
+        [front, format!("{head:<117}\n").as_bytes(), &self.rows.concat()].concat()
+    }
+}
+
 #[test]
 fn versions_restore_byte_for_byte_through_short_chains_and_cost_what_changed() {
     let mut series = Series::whole(2);
@@ -277,6 +323,9 @@ fn versions_restore_byte_for_byte_through_short_chains_and_cost_what_changed() {
     let depth_max = depths.last().copied().unwrap_or(0);
     assert!((4..=BASE_DEPTH_MAX).contains(&u64::from(depth_max)), "{depths:?}");
     assert!(based.iter().any(|block| block.location.content == Content::Tree), "lists lean on lists");
+    let is_long =
+        |block: &&BlockInfo| block.location.raw_bytes > 1 << 17 && block.location.stored_bytes < 1 << 13;
+    assert!(based.iter().filter(is_long).count() >= VERSIONS, "rows lean on rows");
     let first = series.pack_bytes[0];
     let growths: Vec<u64> = series.pack_bytes.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let mean = growths.iter().sum::<u64>() / growths.len() as u64;

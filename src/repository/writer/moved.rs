@@ -29,9 +29,13 @@ pub fn sealed_bytes(
             block.add_bases(bases);
             Slot::of(Content::Data, Hint::Text, block.raw.len(), bases)
         }
+        NewBase::Beside(bases) => {
+            block.bases.clone_from(bases);
+            Slot::own(Hint::Unknown, bases)
+        }
         NewBase::Numbers { bases, skip } => {
             (block.bases, block.skip) = (bases.clone(), Some(*skip));
-            Slot::mixed(Hint::Unknown, bases)
+            Slot::own(Hint::Unknown, bases)
         }
     };
     Ok(u64::from(seal(reader, &rooms, slot, block)?.entry.stored_bytes))
@@ -42,6 +46,7 @@ impl ChunkWriter {
     pub fn add_anew(&mut self, run: &[(ChunkId, Bytes)], base: &NewBase) -> Result<(), Error> {
         match base {
             NewBase::Text(bases) => self.add_run(run, Hint::Text, bases),
+            NewBase::Beside(bases) => self.add_beside(run, Hint::Unknown, bases),
             NewBase::Numbers { bases, skip } => self.add_mixed(run, Hint::Unknown, bases, *skip),
         }
     }

@@ -44,8 +44,8 @@ impl Slot {
         Self { content, hint, has_base, depth }
     }
 
-    /// Returns where a block of numbers belongs that is mixed with `bases`; without any it stands alone.
-    pub(super) fn mixed(hint: Hint, bases: &[BaseChunk]) -> Self {
+    /// Returns where a block of data belongs that no other run shares.
+    pub(super) fn own(hint: Hint, bases: &[BaseChunk]) -> Self {
         Self { content: Content::Data, hint, has_base: !bases.is_empty(), depth: 0 }
     }
 

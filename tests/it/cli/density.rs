@@ -142,6 +142,102 @@ fn a_sibling_of_a_checkpoint_costs_its_changes_wherever_it_stands() {
     }
 }
 
+/// Rows of 256 bytes of numbers.
+fn rows(seed: &str, count: usize) -> Vec<Vec<u8>> {
+    let number = |bytes: &[u8]| (f32::from(bytes[0]) + f32::from(bytes[1]) / 256.0 - 128.0) / 300.0;
+    let bytes = noise(seed, count * 128);
+    bytes.chunks(128).map(|row| row.chunks(2).flat_map(|pair| number(pair).to_le_bytes()).collect()).collect()
+}
+
+/// A container of a kind that holds rows of 64 numbers.
+fn container(kind: &str, rows: &[Vec<u8>]) -> Vec<u8> {
+    let (count, bytes) = (rows.len(), rows.concat());
+    let head = match kind {
+        "npy" => {
+            let head = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, 64), }}");
+            [&b"\x93NUMPY\x01\0\x76\0"[..], format!("{head:<117}\n").as_bytes()].concat()
+        }
+        "safetensors" => {
+            let shape = format!(r#""dtype":"F32","shape":[{count},64],"data_offsets":[0,{}]"#, bytes.len());
+            let head = format!(r#"{{"embed":{{{shape}}}}}"#);
+            [&(head.len() as u64).to_le_bytes()[..], head.as_bytes()].concat()
+        }
+        "faiss" => {
+            let (dimension, count) = (64_u32.to_le_bytes(), (count as u64).to_le_bytes());
+            let numbers = (bytes.len() as u64 / 4).to_le_bytes();
+            [b"IxF2", &dimension[..], &count, &[0; 16], &[1], &1_u32.to_le_bytes(), &numbers].concat()
+        }
+        _ => b"front".to_vec(),
+    };
+    [head, bytes].concat()
+}
+
+#[test]
+fn rows_that_go_or_come_cost_what_is_new_however_many_they_are() {
+    let (first, fresh) = (rows("first", 24_000), rows("fresh", 300));
+    let without = |step: usize| first.iter().enumerate().filter(move |(at, _)| at % step != 7);
+    let dropped = |step: usize| without(step).map(|(_, row)| row.clone()).collect::<Vec<_>>();
+    let mut inserted = first.clone();
+    inserted.splice(9000..9000, fresh[..20].iter().cloned());
+    // Few rows go; one in hundred, so that no chunk stays; one in twelve; some come; and as many go as come.
+    let versions = [
+        ("few", dropped(6000), 0),
+        ("dense", dropped(100), 0),
+        ("denser", dropped(12), 0),
+        ("inserted", inserted, 20),
+        ("same count", [&dropped(100)[..], &fresh[..240]].concat(), 240),
+    ];
+    for kind in ["npy", "safetensors", "faiss", "raw.bin"] {
+        let user = User::with_repository();
+        let name = format!("src/rows.{kind}");
+        user.write(&name, container(kind, &first));
+        let whole = growth(&user);
+        for (change, rows, new) in &versions {
+            // Each version follows on the first.
+            user.write(&name, container(kind, &first));
+            growth(&user);
+            let next = container(kind, rows);
+            user.write(&name, &next);
+            let grown = growth(&user);
+            let bound = whole / 60 + 256 * new;
+            assert!(grown < bound, "{kind}, {change}: {grown} after {whole} bytes, at most {bound}");
+            let path = user.path(&name);
+            let run = user.command(&["dump", "latest", path.to_str().unwrap()]).output().unwrap();
+            assert!(run.stdout == next, "{kind}, {change}");
+        }
+        let check = user.run(&["check", "--read-data"]);
+        assert_eq!(check.code, 0, "{check:?}");
+    }
+}
+
+#[test]
+fn former_values_are_found_although_parts_repeat_or_rows_came() {
+    // Zeros at several places of a tensor that is otherwise trained; and more rows at its end.
+    let trained =
+        |at: usize, weight: u16| weight ^ u16::from(blake3::hash(&at.to_le_bytes()).as_bytes()[0] < 3);
+    let zeros = |at: usize, weight: u16| if at % 300_000 < 290_000 { weight } else { 0 };
+    let user = User::with_repository();
+    user.write("src/m.safetensors", checkpoint(1_200_000, zeros));
+    let first = growth(&user);
+    user.write("src/m.safetensors", checkpoint(1_200_000, |at, weight| zeros(at, trained(at, weight))));
+    let next = growth(&user);
+    assert!(next * 20 < first, "{next} after {first} bytes");
+
+    let user = User::with_repository();
+    let (mut vectors, fresh) = (rows("vectors", 12_000), rows("more", 64));
+    user.write("src/e.safetensors", container("safetensors", &vectors));
+    let first = growth(&user);
+    for (at, row) in vectors.iter_mut().enumerate() {
+        // One number of every second row or so.
+        let place = usize::from(blake3::hash(&at.to_le_bytes()).as_bytes()[0]) & 127;
+        row.get_mut(place * 4).into_iter().for_each(|byte| *byte ^= 1);
+    }
+    vectors.extend(fresh);
+    user.write("src/e.safetensors", container("safetensors", &vectors));
+    let next = growth(&user);
+    assert!(next * 20 < first, "{next} after {first} bytes");
+}
+
 #[test]
 fn the_same_weights_in_another_container_cost_next_to_nothing() {
     let user = User::with_repository();

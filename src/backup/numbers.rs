@@ -1,0 +1,285 @@
+//! New chunks of arrays and of unknown bytes, stored beside what stood there in the earlier version.
+//!
+//! Values that were changed where they stand are mixed with their former values. Rows that were removed or
+//! inserted move all that follows, and a chunk that one of them falls into is new although nearly all of its
+//! bytes are old: such a run leans on the stretch of the earlier version that it replaces, as text does.
+//! Between two chunks that both versions have, that stretch is known. Where there is none for long, as when
+//! every chunk lost a row, a few places of the run are looked for in the earlier version, near where it is
+//! expected to go on.
+
+use bytes::Bytes;
+
+use super::common::{NEEDLE_BYTES, last_in_common};
+use super::pieces::Piece;
+use super::segments::Place;
+use super::tensors::Former;
+use crate::base::ChunkId;
+use crate::base::limits::{BASE_COUNT_MAX, BASE_MAX_BYTES, BLOCK_BASED_RAW_MAX_BYTES};
+use crate::codec::Hint;
+use crate::repository::{BaseChunk, ChunkWriter, Error};
+
+/// A run is stored when it is this long, also without knowing where it ends.
+const RUN_MAX_BYTES: usize = BLOCK_BASED_RAW_MAX_BYTES as usize;
+/// A shorter stretch is stored with others in one block: a block of its own would cost what a base saves.
+const ALONE_MIN_BYTES: usize = 16 << 10;
+/// A run up to this long that leans on older bytes shares its block with others.
+const SHARED_MAX_BYTES: usize = 32 << 10;
+/// Bytes of the earlier version before the expected place that are looked at, and behind it beyond the
+/// length of the run.
+const BEFORE_BYTES: u64 = 64 << 10;
+const SLACK_BYTES: u64 = 192 << 10;
+/// Bytes of the earlier version that are looked at.
+const LOOKED_AT_MAX_BYTES: u64 = 3 << 20;
+/// Looks without a find after which it is looked seldom, and how seldom then.
+const MISSES_MAX: u32 = 4;
+const SELDOM: u32 = 16;
+
+/// How the current tensor stands to its former values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Unsure,
+    /// Values stand where they stood.
+    Aligned,
+    /// They moved within the tensor.
+    Moved,
+}
+
+/// A new chunk.
+struct Fresh {
+    id: ChunkId,
+    data: Bytes,
+    hint: Hint,
+    place: Option<Place>,
+}
+
+impl Fresh {
+    /// Returns the place behind it.
+    fn end(&self) -> Option<Place> {
+        let Place { tensor, offset } = self.place?;
+        Some(Place { tensor, offset: offset + to_u64(self.data.len()) })
+    }
+}
+
+/// The new chunks of one file or stream that has an earlier version, on their way to the writer.
+pub(super) struct Numbers<'a, 'r> {
+    former: Former<'a, 'r>,
+    run: Vec<Fresh>,
+    run_bytes: usize,
+    tensor: Option<usize>,
+    standing: Standing,
+    /// Where the run is expected to go on in the earlier version; it may be `unsure_bytes` further on.
+    place: u64,
+    unsure_bytes: u64,
+    misses: u32,
+}
+
+impl<'a, 'r> Numbers<'a, 'r> {
+    /// Begins a file.
+    pub(super) fn new(former: Former<'a, 'r>) -> Self {
+        Self {
+            former,
+            run: Vec::new(),
+            run_bytes: 0,
+            tensor: None,
+            standing: Standing::Unsure,
+            place: 0,
+            unsure_bytes: 0,
+            misses: 0,
+        }
+    }
+
+    /// Takes a chunk that the earlier version has at byte `at`.
+    pub(super) fn known(&mut self, piece: &Piece, at: u64, writer: &mut ChunkWriter) -> Result<(), Error> {
+        let mut at = at;
+        let values = piece.place.and_then(|place| self.former.values(place));
+        if let Some((values, _)) = values.filter(|(values, _)| *values != at) {
+            // What repeats, as zeros do, stands at several places: the own one counts.
+            let own = self.former.chunks(values, values + 1)?;
+            if own.iter().any(|(offset, chunk)| *offset == values && chunk.id == piece.id) {
+                at = values;
+            }
+        }
+        self.end_run(Some(at), writer)?;
+        (self.place, self.unsure_bytes) = (at + to_u64(piece.data.len()), 0);
+        self.tensor = piece.place.map(|place| place.tensor);
+        self.standing = match values {
+            Some((values, _)) if values == at => Standing::Aligned,
+            Some(_) => Standing::Moved,
+            None => Standing::Unsure,
+        };
+        Ok(())
+    }
+
+    /// Takes a chunk that is not stored yet.
+    pub(super) fn absent(&mut self, piece: &Piece, writer: &mut ChunkWriter) -> Result<(), Error> {
+        let tensor = piece.place.map(|place| place.tensor);
+        if tensor != self.tensor {
+            if self.standing == Standing::Aligned {
+                self.end_run(None, writer)?;
+            }
+            (self.tensor, self.standing) = (tensor, Standing::Unsure);
+        }
+        if self.run_bytes + piece.data.len() > RUN_MAX_BYTES {
+            self.end_run(None, writer)?;
+        }
+        let begins = piece.place.filter(|place| self.run.is_empty() && place.offset == 0);
+        if let Some((values, _)) = begins.and_then(|place| self.former.values(place)) {
+            (self.place, self.unsure_bytes) = (values, 0);
+        }
+        self.run_bytes += piece.data.len();
+        // A copy: chunks of one run may lie far apart, and each would keep the whole buffer it was read into.
+        let data = Bytes::copy_from_slice(&piece.data);
+        self.run.push(Fresh { id: piece.id, data, hint: piece.hint, place: piece.place });
+        Ok(())
+    }
+
+    /// Stores what is left.
+    pub(super) fn finish(&mut self, writer: &mut ChunkWriter) -> Result<(), Error> {
+        let end = self.former.size_bytes();
+        let is_near = end.saturating_sub(self.place) <= to_u64(self.run_bytes) + SLACK_BYTES;
+        let is_sign = is_near && self.standing != Standing::Aligned;
+        self.end_run(Some(end).filter(|_| is_sign), writer)
+    }
+
+    /// Stores the run that ends before byte `right` of the earlier version, or at an unknown place.
+    fn end_run(&mut self, right: Option<u64>, writer: &mut ChunkWriter) -> Result<(), Error> {
+        let run = std::mem::take(&mut self.run);
+        let run_bytes = to_u64(std::mem::take(&mut self.run_bytes));
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
+        if let Some(right) = right {
+            let begins = first.place.is_none_or(|place| self.is_at(place, self.place));
+            if begins && last.end().is_some_and(|end| self.is_at(end, right)) {
+                return self.mix(&run, writer);
+            }
+            let within = right.saturating_sub(run_bytes + SLACK_BYTES);
+            let left = if self.unsure_bytes > 0 { self.place.max(within) } else { self.place };
+            return self.lean(&run, left, right, writer);
+        }
+        if self.standing != Standing::Aligned {
+            match self.look(&run)? {
+                Some((_, end)) if last.end().is_some_and(|place| self.is_at(place, end)) => {}
+                Some((start, end)) => {
+                    self.standing = Standing::Moved;
+                    return self.lean(&run, start, end, writer);
+                }
+                None if self.standing == Standing::Moved || self.former_end(last).is_none() => {
+                    self.unsure_bytes = self.unsure_bytes.saturating_add(run_bytes);
+                    return alone(&run, writer);
+                }
+                None => {}
+            }
+        }
+        if let Some(end) = self.former_end(last) {
+            (self.place, self.unsure_bytes, self.standing) = (end, 0, Standing::Aligned);
+        }
+        self.mix(&run, writer)
+    }
+
+    /// Returns where the former values of a chunk end.
+    fn former_end(&self, chunk: &Fresh) -> Option<u64> {
+        let (values, left) = self.former.values(chunk.place?)?;
+        Some(values + left.min(to_u64(chunk.data.len())))
+    }
+
+    /// Tells whether `place` of a tensor is where the former one had byte `at`, or the end of both.
+    fn is_at(&self, place: Place, at: u64) -> bool {
+        match self.former.values(place) {
+            Some((values, _)) => values == at,
+            None => self.former.is_end(place),
+        }
+    }
+
+    /// Looks for the run in the earlier version; returns which stretch of that it replaces.
+    fn look(&mut self, run: &[Fresh]) -> Result<Option<(u64, u64)>, Error> {
+        self.misses += 1;
+        if self.misses > MISSES_MAX && !self.misses.is_multiple_of(SELDOM) {
+            return Ok(None);
+        }
+        let new: Vec<u8> = run.iter().flat_map(|chunk| chunk.data.iter().copied()).collect();
+        let start = self.place.saturating_sub(BEFORE_BYTES);
+        let reach = self.place + self.unsure_bytes + to_u64(new.len()) + SLACK_BYTES;
+        let end = reach.min(start + LOOKED_AT_MAX_BYTES).min(self.former.size_bytes());
+        let old = self.former.read(start, end)?;
+        let Some((new_at, old_at)) = last_in_common(&new, &old) else { return Ok(None) };
+        self.misses = 0;
+        let found = start + to_u64(old_at);
+        let from = self.place.min(found);
+        let rest = to_u64(new.len() - new_at);
+        (self.place, self.unsure_bytes) = (found + to_u64(NEEDLE_BYTES), rest);
+        Ok(Some((from, (found + rest).min(self.former.size_bytes()))))
+    }
+
+    /// Stores a run as text that is looked up in bytes `start` to `end` of the earlier version.
+    fn lean(&self, run: &[Fresh], start: u64, end: u64, writer: &mut ChunkWriter) -> Result<(), Error> {
+        let mut bases = within_bounds(self.former.chunks(start, end)?);
+        if bases.is_empty() {
+            return alone(run, writer);
+        }
+        let hint = run.first().map_or(Hint::Unknown, |first| first.hint);
+        let hint = if run.iter().all(|chunk| chunk.hint == hint) { hint } else { Hint::Unknown };
+        let chunks: Vec<(ChunkId, Bytes)> = run.iter().map(|chunk| (chunk.id, chunk.data.clone())).collect();
+        let run_bytes: usize = run.iter().map(|chunk| chunk.data.len()).sum();
+        if run_bytes <= SHARED_MAX_BYTES {
+            self.former.look_up_depths(&mut bases)?;
+            return writer.add_run(&chunks, hint, &bases);
+        }
+        writer.add_beside(&chunks, hint, &bases)
+    }
+
+    /// Stores the parts of a run that lie in one tensor each mixed with their former values.
+    fn mix(&self, run: &[Fresh], writer: &mut ChunkWriter) -> Result<(), Error> {
+        let follows = |one: &Fresh, next: &Fresh| one.place.is_some() && one.end() == next.place;
+        for part in run.chunk_by(follows) {
+            let part_bytes: usize = part.iter().map(|chunk| chunk.data.len()).sum();
+            let first = part.first().filter(|_| part_bytes >= ALONE_MIN_BYTES);
+            let values = first.and_then(|first| Some((first.hint, self.former.values(first.place?)?)));
+            let Some((hint, (start, left))) = values else {
+                alone(part, writer)?;
+                continue;
+            };
+            let bases = self.former.chunks(start, start + left.min(to_u64(part_bytes)))?;
+            let Some((offset, _)) = bases.first() else {
+                alone(part, writer)?;
+                continue;
+            };
+            let skip = usize::try_from(start - offset);
+            let skip = skip.map_err(|_| Error::Internal { what: "place in a base" })?;
+            let chunks: Vec<_> = part.iter().map(|chunk| (chunk.id, chunk.data.clone())).collect();
+            let bases: Vec<BaseChunk> = bases.into_iter().map(|(_, base)| base).collect();
+            writer.add_mixed(&chunks, hint, &bases, skip)?;
+        }
+        Ok(())
+    }
+}
+
+/// Stores chunks without bases.
+fn alone(run: &[Fresh], writer: &mut ChunkWriter) -> Result<(), Error> {
+    for chunk in run {
+        writer.add_absent(chunk.id, &chunk.data, chunk.hint)?;
+    }
+    Ok(())
+}
+
+/// Leaves out chunks from the middle until one block may have them all as bases.
+fn within_bounds(chunks: Vec<(u64, BaseChunk)>) -> Vec<BaseChunk> {
+    let mut bases: Vec<BaseChunk> = chunks.into_iter().map(|(_, base)| base).collect();
+    let bytes = |bases: &[BaseChunk]| bases.iter().map(|base| u64::from(base.length_bytes)).sum::<u64>();
+    let mut left = bytes(&bases);
+    let count_max = usize::try_from(BASE_COUNT_MAX).unwrap_or(usize::MAX);
+    if left <= BASE_MAX_BYTES && bases.len() <= count_max {
+        return bases;
+    }
+    let tail = bases.split_off(bases.len() / 2);
+    let mut tail: std::collections::VecDeque<BaseChunk> = tail.into();
+    while left > BASE_MAX_BYTES || bases.len() + tail.len() > count_max {
+        let dropped = if bases.len() > tail.len() { bases.pop() } else { tail.pop_front() };
+        let Some(dropped) = dropped else { break };
+        left -= u64::from(dropped.length_bytes);
+    }
+    bases.extend(tail);
+    bases
+}
+
+fn to_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
