@@ -4,6 +4,9 @@
 //! and grows and shrinks with the limit. What is not listed is small or has its own bound that no limit of
 //! memory changes (threads, SQLite's own structures, the lists that a prune or a check keeps by pack).
 
+/// Bytes of sources that are read and not yet stored.
+const READING_BYTES: u64 = 64 << 20;
+
 /// The limit of a run. Whoever holds many bytes asks it how many it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -56,7 +59,7 @@ impl Memory {
     /// Bytes of sources that are read and not yet stored: several buffers at least, so that one fills while
     /// others are cut.
     pub fn reading_bytes(self) -> usize {
-        self.scaled_bytes(64 << 20).max(24 << 20)
+        self.scaled_bytes(READING_BYTES).max(24 << 20)
     }
 
     /// Blocks that wait for sealing or packing, each up to a MiB plain and about as much sealed.
@@ -93,7 +96,15 @@ impl Memory {
 
     /// Page cache of the local index.
     pub fn index_cache_bytes(self) -> u64 {
-        self.scaled(64 << 20)
+        self.scaled(40 << 20)
+    }
+
+    /// Tables of the local index that tell of most chunks that are not stored, where there are many: all of
+    /// it from fifty million chunks on.
+    pub fn index_sieve_bytes(self) -> u64 {
+        // Reading has a least amount; what it takes beyond its share comes from here.
+        let beyond = (self.reading_bytes() as u64).saturating_sub(self.scaled(READING_BYTES));
+        self.scaled(56 << 20).saturating_sub(beyond)
     }
 
     /// Directories that an update of the local index holds before it writes them.
@@ -148,7 +159,7 @@ mod tests {
         let packs = target * (1 + memory.uploads());
         let blocks = memory.blocks_waiting() << 21;
         let held = memory.reading_bytes() + packs + blocks + memory.based_blocks_bytes();
-        held as u64 + memory.index_cache_bytes()
+        held as u64 + memory.index_cache_bytes() + memory.index_sieve_bytes()
     }
 
     #[test]

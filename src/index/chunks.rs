@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::error::IndexError;
 use super::schema::{counter, set_counter};
+use super::sieve::{self, Entered, Level};
 
 /// Rows of one sorted insert held in memory: 16 MiB.
 pub(super) const ROW_BATCH_MAX: usize = 1 << 20;
@@ -50,6 +51,11 @@ pub(super) fn visit_ordinals(
     Ok(())
 }
 
+/// Tells whether the first level has this key.
+pub(super) fn is_in_first(connection: &Connection, key: i64) -> Result<bool, IndexError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM chunks_0 WHERE key = ?1 LIMIT 1")?.exists([key])?)
+}
+
 /// Adds `rows`, which it sorts and empties, and moves a level that has grown over its bound into the next.
 pub(super) fn insert(
     connection: &Connection,
@@ -73,19 +79,26 @@ pub(super) fn insert(
         }
     }
     let added = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    if is_bulk {
+        sieve::add(connection, Level::Middle, added, Entered::Rows(rows))?;
+    }
     rows.clear();
     set_counter(connection, counter_name, counter(connection, counter_name)?.saturating_add(added))?;
     let bounds = level_row_max.map(|bound| i64::try_from(bound).unwrap_or(i64::MAX));
     let small = counter(connection, "rows_0")?;
     if small > bounds[0] {
-        connection
-            .execute_batch("INSERT INTO chunks_1 SELECT key, n FROM chunks_0; DELETE FROM chunks_0;")?;
+        connection.execute_batch("INSERT INTO chunks_1 SELECT key, n FROM chunks_0;")?;
+        sieve::add(connection, Level::Middle, small, Entered::First)?;
+        connection.execute_batch("DELETE FROM chunks_0;")?;
         set_counter(connection, "rows_0", 0)?;
         set_counter(connection, "rows_1", counter(connection, "rows_1")?.saturating_add(small))?;
     }
-    if counter(connection, "rows_1")? > bounds[1] {
-        connection
-            .execute_batch("INSERT INTO chunks_2 SELECT key, n FROM chunks_1; DELETE FROM chunks_1;")?;
+    let middle = counter(connection, "rows_1")?;
+    if middle > bounds[1] {
+        connection.execute_batch("INSERT INTO chunks_2 SELECT key, n FROM chunks_1;")?;
+        sieve::add(connection, Level::Last, middle, Entered::Middle)?;
+        connection.execute_batch("DELETE FROM chunks_1;")?;
+        sieve::clear(connection, Level::Middle)?;
         set_counter(connection, "rows_1", 0)?;
     }
     Ok(())

@@ -9,9 +9,11 @@ use std::sync::PoisonError;
 
 use rusqlite::Connection;
 
+use super::chunks;
 use super::database::IndexDatabase;
 use super::error::IndexError;
 use super::lookup::visit_copies;
+use super::sieve::Tables;
 use super::sound::{BasedBlock, Sound};
 use crate::base::ChunkId;
 
@@ -33,9 +35,12 @@ impl IndexDatabase {
         self.read(|transaction| {
             let mut sound = self.sound.lock().unwrap_or_else(PoisonError::into_inner);
             sound.follow(transaction)?;
+            let mut sieves = self.sieves.lock().unwrap_or_else(PoisonError::into_inner);
+            let sieves = sieves.follow(transaction, ids.len(), self.settings.sieve_max_bytes)?;
             let mut held = vec![false; ids.len()];
             for (ids, held) in ids.chunks(WINDOW).zip(held.chunks_mut(WINDOW)) {
-                Window { connection: transaction, handle: self.handle, ids }.answer(held, &mut sound)?;
+                Window { connection: transaction, handle: self.handle, ids, sieves }
+                    .answer(held, &mut sound)?;
             }
             Ok(held)
         })
@@ -62,6 +67,7 @@ struct Window<'c> {
     connection: &'c Connection,
     handle: i64,
     ids: &'c [ChunkId],
+    sieves: Option<&'c Tables>,
 }
 
 impl Window<'_> {
@@ -80,6 +86,20 @@ impl Window<'_> {
         Ok(())
     }
 
+    /// Returns those of `places` whose ids are not surely absent.
+    fn possible(&self, places: &[usize]) -> Result<Vec<usize>, IndexError> {
+        let Some(sieves) = self.sieves else { return Ok(places.to_vec()) };
+        let mut possible = Vec::new();
+        for place in places {
+            let Some(id) = self.ids.get(*place) else { continue };
+            let key = chunks::key_of(&id.0);
+            if sieves.may_hold(key) || chunks::is_in_first(self.connection, key)? {
+                possible.push(*place);
+            }
+        }
+        Ok(possible)
+    }
+
     /// Marks those of `places` whose ids are held, and returns the ids of the blocks that hold them, until
     /// there are `neighbour_count_max`.
     fn look_up(
@@ -89,6 +109,7 @@ impl Window<'_> {
         neighbour_count_max: usize,
         sound: &mut Sound,
     ) -> Result<HashSet<ChunkId>, IndexError> {
+        let places = self.possible(places)?;
         let wanted: Vec<ChunkId> = places.iter().filter_map(|place| self.ids.get(*place)).copied().collect();
         let mut neighbours = HashSet::new();
         let mut last_block = None;

@@ -10,6 +10,7 @@ use super::error::IndexError;
 use super::filter::Filter;
 use super::folder::{self, TemporaryFolder};
 use super::schema::{self, counter, set_counter};
+use super::sieve::Sieves;
 use super::sound::Sound;
 use crate::base::{Memory, RepositoryId};
 
@@ -24,6 +25,8 @@ pub struct IndexSettings {
     pub update_buffer_bytes: usize,
     /// Rows of the two smaller levels of chunk rows.
     pub level_row_max: [u64; 2],
+    /// Tables of what is surely absent that are held in memory.
+    pub sieve_max_bytes: u64,
     /// Features of chunks that are remembered; each takes 16 bytes and a little.
     pub feature_row_max: u64,
 }
@@ -42,6 +45,7 @@ impl IndexSettings {
             page_size_bytes: 8_192,
             update_buffer_bytes: memory.index_update_bytes(),
             level_row_max: [1 << 19, 1 << 23],
+            sieve_max_bytes: memory.index_sieve_bytes(),
             feature_row_max: 1 << 24,
         }
     }
@@ -61,6 +65,8 @@ pub struct IndexDatabase {
     pub(super) features: Mutex<Option<Filter>>,
     /// Locked while the connection is, never the other way round.
     pub(super) sound: Mutex<Sound>,
+    /// Locked while the connection is, after `sound`.
+    pub(super) sieves: Mutex<Sieves>,
     /// Dropped after the connection.
     _temporary: Option<TemporaryFolder>,
 }
@@ -108,6 +114,7 @@ impl IndexDatabase {
             path,
             features: Mutex::default(),
             sound: Mutex::default(),
+            sieves: Mutex::default(),
             _temporary: temporary,
         };
         database.handle = database.write(|transaction| {

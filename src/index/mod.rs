@@ -9,7 +9,8 @@
 //! ordinals, `blocks` is keyed by the first ordinal of a block and holds the whole ids, so every hit is
 //! compared in full. The random part of the database is therefore 16 bytes a chunk. It has three levels,
 //! since a row put into a large tree dirties a whole page: rows enter a small level and move on in sorted
-//! bulk.
+//! bulk. Tables of bits tell of most chunks that are not held that the two larger levels do not have them
+//! (`sieve`).
 //!
 //! Beside that it remembers what helps to choose bases: features of chunks, and kin of files. Both may name
 //! what is gone, and a database that is made anew lacks them.
@@ -28,6 +29,7 @@ mod packs;
 mod record;
 mod runs;
 mod schema;
+mod sieve;
 mod similar;
 mod sound;
 mod update;

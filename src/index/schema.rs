@@ -14,7 +14,7 @@ use crate::base::RepositoryId;
 /// Marks the file as this room's ("snpi").
 const APPLICATION_ID: i64 = 0x736e_7069;
 /// Counts up with every change of the tables; another number means the database is made anew.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// How long a statement waits for another process.
 const BUSY_WAIT_SECONDS: u64 = 30;
 /// How large the write-ahead log may stay on disk once it is empty.
@@ -46,6 +46,8 @@ CREATE TABLE blocks(first_n INTEGER PRIMARY KEY, pack INTEGER NOT NULL, offset I
 CREATE TABLE chunks_0(key INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(key, n)) WITHOUT ROWID;
 CREATE TABLE chunks_1(key INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(key, n)) WITHOUT ROWID;
 CREATE TABLE chunks_2(key INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(key, n)) WITHOUT ROWID;
+CREATE TABLE sieve_parts(level INTEGER NOT NULL, part INTEGER NOT NULL, bits BLOB NOT NULL,
+    PRIMARY KEY(level, part));
 CREATE TABLE jobs(number INTEGER PRIMARY KEY, job BLOB NOT NULL UNIQUE);
 CREATE TABLE file_states(job INTEGER NOT NULL, path BLOB NOT NULL, fingerprint BLOB NOT NULL,
     content BLOB NOT NULL, PRIMARY KEY(job, path)) WITHOUT ROWID;
@@ -62,7 +64,8 @@ CREATE TABLE feature_pages(run INTEGER NOT NULL, first INTEGER NOT NULL, rows BL
 CREATE TABLE kin(key BLOB PRIMARY KEY, node BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX kin_by_use ON kin(used);
 INSERT INTO counters VALUES ('next_ordinal', 0), ('next_pack', 1), ('next_handle', 1),
-    ('rows_0', 0), ('rows_1', 0), ('kin_used', 0);
+    ('rows_0', 0), ('rows_1', 0), ('kin_used', 0), ('sieve_generation', 0),
+    ('sieve_lines_1', 0), ('sieve_room_1', 0), ('sieve_lines_2', 0), ('sieve_room_2', 0);
 ";
 
 /// Makes the tables in the empty file at `path`.

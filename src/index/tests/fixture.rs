@@ -20,6 +20,7 @@ pub(super) fn small_settings() -> IndexSettings {
         page_size_bytes: 512,
         update_buffer_bytes: 3_000,
         level_row_max: [24, 60],
+        sieve_max_bytes: 1 << 20,
         feature_row_max: 600,
     }
 }
