@@ -27,7 +27,8 @@ pub struct KeyInfo {
     pub label: Option<String>,
 }
 
-/// Stores a key file that wraps `master` under `secret`. Returns its id.
+/// Stores a key file that wraps `master` under `secret`, and reads it back: the next step may be to remove
+/// the only other one. Returns its id.
 pub(super) fn store_key_file(
     backend: &dyn Backend,
     repository: RepositoryId,
@@ -39,9 +40,14 @@ pub(super) fn store_key_file(
 ) -> Result<KeyFileId, Error> {
     let file = password::wrap(repository, master, secret, label, created, entropy)
         .map_err(|error| Error::Key { reason: format!("cannot make a key file: {error}") })?;
-    let bytes = file.encode();
+    let bytes = Bytes::from(file.encode());
     let id = KeyFileId(*blake3::hash(&bytes).as_bytes());
-    backend.put_new(&ObjectKey::key_file(&id), Bytes::from(bytes))?;
+    let key = ObjectKey::key_file(&id);
+    backend.put_new(&key, bytes.clone())?;
+    if backend.get(&key, KEY_FILE_MAX_BYTES)? != bytes {
+        let reason = "reads back as something else than what was stored".to_owned();
+        return Err(Error::Damaged { object: key.to_string(), reason });
+    }
     Ok(id)
 }
 

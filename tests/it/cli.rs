@@ -4,12 +4,16 @@ mod damage;
 mod density;
 mod dumps;
 mod errors;
+mod full;
+mod hand;
 mod hostile;
 mod keys;
+mod later;
 mod lifecycle;
 mod maintenance;
 mod memory;
 mod old;
+mod outage;
 mod output;
 mod secrets;
 mod server;
@@ -165,6 +169,12 @@ fn listing(folder: &Path) -> Vec<(PathBuf, u32, u64)> {
     }
     found.sort();
     found
+}
+
+/// All files below a folder with what they hold.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = listing(folder).into_iter().filter(|(path, ..)| path.is_file());
+    files.map(|(path, ..)| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 /// Bytes that nothing compresses, the same for the same seed.

@@ -80,6 +80,9 @@ impl S3Backend {
         let Self { location, endpoint, .. } = self;
         let bucket = &location.bucket;
         let action = match failure.kind {
+            _ if failure.code == "RequestTimeTooSkewed" => {
+                format!("the clocks of this host and of {endpoint} differ too much")
+            }
             ErrorKind::NoBucket => format!("there is no bucket {bucket} at {endpoint}"),
             ErrorKind::Credentials => format!("{endpoint} does not accept the credentials for {bucket}"),
             ErrorKind::Unreachable => format!("cannot {verb} {what} at {endpoint}"),

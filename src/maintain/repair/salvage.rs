@@ -13,6 +13,7 @@ use super::packs::{RepairPacksError, RepairedPack};
 use crate::backend::{ErrorKind, ObjectKey};
 use crate::base::limits::PACK_SIZE_MAX_BYTES;
 use crate::base::{ChunkId, PackId};
+use crate::codec::CodecError;
 use crate::crypto::KeyRing;
 use crate::format::pack::{Content, DirectoryBlock};
 use crate::index::{BlockInfo, PackInfo};
@@ -205,6 +206,11 @@ impl<'r> Salvage<'r> {
                     }
                 },
                 Err(error @ PackError::Backend(_)) => return Err(Error::of_pack("pack", error)),
+                // Its seal is right, so no bit of it turned: a later version wrote it, and can read it.
+                Err(error @ PackError::Codec(CodecError::Unknown { .. })) => {
+                    let object = ObjectKey::pack(&location.pack).to_string();
+                    return Err(Error::Newer { object, reason: describe(&error) });
+                }
                 Err(error) => why = describe(&error),
             }
         }

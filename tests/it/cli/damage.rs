@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use snap::backend::{Location, ObjectKey, ObjectKind, OpenOptions};
 
-use super::{Run, User, copy, objects};
+use super::{Run, User, contents, copy, objects};
 use crate::reliability::damage::{DAMAGES, damaged};
 use crate::reliability::world::{Dice, Files};
 
@@ -200,12 +200,6 @@ fn read(folder: &Path) -> Files {
     entries
         .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
         .collect()
-}
-
-/// All files below a folder with what they hold.
-fn contents(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let files = super::listing(folder).into_iter().filter(|(path, ..)| path.is_file());
-    files.map(|(path, ..)| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 /// Judges one damage; returns whether it cost files.

@@ -1,8 +1,6 @@
 //! Whatever a snapshot holds and whatever stands in the target or is put there meanwhile: nothing beside the
 //! target is ever touched. Beside it stands a canary, which is compared before and after.
 
-mod hand;
-
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,8 +9,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use snap::base::{ChunkId, Time};
 use snap::format::list::{ListChunk, ListEntry};
 
+use super::hand::{Hand, RawNode, inner, leaf};
 use super::{Run, User, trees::facts};
-use hand::{Hand, RawNode, inner, leaf};
 
 /// Runs of a restore while directories are exchanged for symlinks.
 const RACES: usize = 24;

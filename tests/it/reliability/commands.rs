@@ -11,7 +11,7 @@ use snap::maintain::copy::{CopySelection, copy};
 use snap::maintain::forget::forget;
 use snap::maintain::prune::prune;
 use snap::maintain::repair::{RepairIndexOptions, repair_index};
-use snap::repository::Repository;
+use snap::repository::{Error, Repository};
 
 use super::world::{Dice, Files, Outcome, World, prune_options, secret, told};
 
@@ -31,17 +31,20 @@ pub(super) struct Case {
     pub(super) run: Run,
     /// What is so once the command has succeeded.
     pub(super) holds: fn(&Repository) -> bool,
+    /// What is so before, after and wherever the command is broken off.
+    pub(super) always: fn(&Repository) -> bool,
 }
 
 impl Case {
     fn new(name: &'static str, world: World, run: Run) -> Self {
-        Self { name, world, pending: None, gone: BTreeSet::new(), run, holds: |_| true }
+        Self { name, world, pending: None, gone: BTreeSet::new(), run, holds: |_| true, always: |_| true }
     }
 
     /// Fails unless everything that was committed is whole, with `repository` and its index.
     pub(super) fn require_whole(&self, world: &World, repository: &Arc<Repository>, context: &str) {
         world.require_whole(repository, self.pending.as_ref(), &self.gone, context);
         world.require_sound(repository, context);
+        assert!((self.always)(repository), "{context}: what must always be so is not");
     }
 }
 
@@ -150,6 +153,26 @@ pub(super) fn remove_key_case(seed: u64) -> Case {
         }
     });
     Case { holds: |repository| repository.key_of(&secret(3)).is_err(), ..Case::new("remove key", world, run) }
+}
+
+/// One key is made and the old one removed; whoever runs it again opens with the old one, if that still can.
+pub(super) fn change_key_case(seed: u64) -> Case {
+    let (world, ..) = busy(seed);
+    world.open(None).add_key(&world.key().1, &secret(3), "old").unwrap();
+    let opens = |repository: &Repository, number| repository.key_of(&secret(number)).is_ok();
+    let run: Run = Box::new(move |world, repository| {
+        let old = match repository.key_of(&secret(3)) {
+            Err(Error::WrongKey { .. }) if opens(repository, 4) => return Ok(()),
+            found => told(found)?,
+        };
+        told(repository.add_key(&world.key().1, &secret(4), "new"))?;
+        told(repository.remove_key(&old, Duration::ZERO))
+    });
+    Case {
+        holds: |repository| repository.key_of(&secret(4)).is_ok() && repository.key_of(&secret(3)).is_err(),
+        always: |repository| repository.key_of(&secret(4)).is_ok() || repository.key_of(&secret(3)).is_ok(),
+        ..Case::new("change key", world, run)
+    }
 }
 
 pub(super) fn repair_index_case(seed: u64) -> Case {

@@ -16,6 +16,7 @@ use snap::repository::{OpenSecret, Repository};
 
 use super::witness::{remember, witness};
 use super::world::{Dice, Files, World, prune_options, secret};
+use crate::support::sweep_number;
 
 /// Seconds that a prune waits before it deletes.
 const GRACE_SECONDS: u64 = 3 * 3_600;
@@ -42,7 +43,7 @@ struct Run {
 }
 
 /// What the store does wrong: anything but lies about puts, which nothing can survive.
-const EFFECTS: [FaultEffect; 10] = [
+const EFFECTS: [FaultEffect; 15] = [
     FaultEffect::FailBefore,
     FaultEffect::FailAfter,
     FaultEffect::FailForever,
@@ -51,6 +52,11 @@ const EFFECTS: [FaultEffect; 10] = [
     FaultEffect::IncompleteList,
     FaultEffect::DoubledList,
     FaultEffect::FalseExisted,
+    FaultEffect::TimeOut,
+    FaultEffect::Throttle,
+    FaultEffect::OldData,
+    FaultEffect::Full,
+    FaultEffect::ReadOnly,
     FaultEffect::Stop,
     FaultEffect::StopAfter,
 ];
@@ -81,7 +87,7 @@ impl Run {
             plan.faults = vec![Fault { call: self.dice.below(40), verbs: Vec::new(), effect }];
         }
         let store: Arc<dyn Backend> = Arc::new(self.world.store.clone());
-        let faulty = Arc::new(FaultyBackend::new(store, plan));
+        let faulty = Arc::new(FaultyBackend::new(store, plan).passing_time(self.world.hand()));
         let index = self.hosts[host].index.path();
         let repository = self.world.open_through(faulty.clone(), Some(index)).ok();
         self.opened = repository.clone().map(|repository| (host, repository));
@@ -278,14 +284,10 @@ fn days(seed: u64, days: u64, backups_a_day: u64) {
     run.end();
 }
 
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap())
-}
-
 #[test]
 fn whatever_hosts_do_and_stores_fail_at_the_model_is_what_is_stored() {
-    let first = variable("SNAP_SWEEP_SEED").unwrap_or(1);
-    let limit = variable("SNAP_SWEEP_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
+    let first = sweep_number("SNAP_SWEEP_SEED").unwrap_or(1);
+    let limit = sweep_number("SNAP_SWEEP_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
     let start = Instant::now();
     let (mut sequences, mut steps, mut faults) = (0, 0, 0);
     while sequences < 4 || limit.is_some_and(|limit| start.elapsed() < limit) {
@@ -298,8 +300,8 @@ fn whatever_hosts_do_and_stores_fail_at_the_model_is_what_is_stored() {
 
 #[test]
 fn days_of_backups_by_three_hosts_lose_nothing_and_stay_small() {
-    let seed = variable("SNAP_SWEEP_SEED").unwrap_or(1);
-    match variable("SNAP_SWEEP_MINUTES") {
+    let seed = sweep_number("SNAP_SWEEP_SEED").unwrap_or(1);
+    match sweep_number("SNAP_SWEEP_MINUTES") {
         Some(_) => days(seed, 60, 24),
         None => days(seed, 6, 3),
     }

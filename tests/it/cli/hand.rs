@@ -1,19 +1,23 @@
-//! Trees put together by hand, as no encoder of the program makes them.
+//! Trees, blocks and configs put together by hand, as no encoder of the program makes them.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use snap::backend::{Location, OpenOptions};
+use snap::backend::{Location, ObjectKey, OpenOptions};
 use snap::base::{ChunkId, Memory, NoProgress, SnapshotId, SystemClock, SystemEntropy, Time};
-use snap::codec::Hint;
+use snap::codec::{Base, Coding, Hint, PartCoder, encode};
 use snap::crypto::Secret;
-use snap::format::sheet;
+use snap::format::config::Config;
+use snap::format::pack::{Content, DirectoryBlock, DirectoryChunk};
+use snap::format::sealed::{associated_data, wrap};
 use snap::format::snapshot::{Snapshot, Totals};
 use snap::format::wire::Writer;
+use snap::format::{Kind, frame, sheet};
+use snap::pack::SealedBlock;
 use snap::repository::{ChunkWriter, Environment, IndexPlace, OpenSecret, Repository};
 use zeroize::Zeroizing;
 
-use crate::cli::User;
+use super::User;
 
 /// First byte of every tree chunk.
 const TREE_TAG: u8 = 0x54;
@@ -182,8 +186,43 @@ impl Hand {
         self.tree(leaf(u32::try_from(nodes.len()).unwrap(), nodes))
     }
 
+    /// Stores a chunk of a file in a block whose bytes before sealing are what `change` makes of them.
+    pub(super) fn data_coded(&mut self, plain: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> ChunkId {
+        let keys = self.repository.keys();
+        let id = keys.data_id(plain);
+        let mut coded = encode(plain, Coding::Whole(PartCoder::Raw), Base::NONE).unwrap();
+        change(&mut coded);
+        let stored = keys.seal(&associated_data(Kind::Block, &keys.repository()), &coded);
+        let length_bytes = u32::try_from(plain.len()).unwrap();
+        let entry = DirectoryBlock {
+            stored_bytes: u32::try_from(stored.len()).unwrap(),
+            depth: 0,
+            bases: Vec::new(),
+            chunks: vec![DirectoryChunk { id, length_bytes }],
+        };
+        let block = SealedBlock { stored: stored.into(), entry, fell_back: false };
+        assert!(self.writer.move_block(Content::Data, block).unwrap());
+        id
+    }
+
+    /// Stores the config anew, under the next number, as `change` makes it.
+    pub(super) fn change_config(&self, change: impl FnOnce(&mut Config)) {
+        let keys = self.repository.keys();
+        let mut config = self.repository.config().clone();
+        change(&mut config);
+        let framed = frame::encode(&config.encode().unwrap(), 1 << 16, "config").unwrap();
+        let sealed = keys.seal(&associated_data(Kind::Config, &keys.repository()), &framed);
+        let bytes = wrap(Kind::Config, &sealed);
+        self.repository.backend().put_new(&ObjectKey::config(2), bytes.into()).unwrap();
+    }
+
     /// Stores snapshots of these roots.
     pub(super) fn finish(self, roots: &[ChunkId]) -> Vec<SnapshotId> {
+        self.finish_with(roots, &[])
+    }
+
+    /// Stores snapshots of these roots that need `features`.
+    pub(super) fn finish_with(self, roots: &[ChunkId], features: &[&str]) -> Vec<SnapshotId> {
         self.writer.finish().unwrap();
         let time = Time::from_seconds(1_700_000_000);
         let snapshot = |root: &ChunkId| Snapshot {
@@ -203,7 +242,7 @@ impl Hand {
             parent: None,
             original: None,
             totals: Totals::default(),
-            features: Vec::new(),
+            features: features.iter().map(|name| (*name).to_owned()).collect(),
             seen: [0; 32],
         };
         roots.iter().map(|root| self.repository.store_snapshot(&snapshot(root)).unwrap()).collect()
