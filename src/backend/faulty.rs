@@ -42,6 +42,7 @@ pub struct FaultyBackend {
     reached: AtomicBool,
     stopped: AtomicBool,
     full: AtomicBool,
+    nearly_full: AtomicBool,
     read_only: AtomicBool,
     entropy: SeededEntropy,
     pass_time: PassTime,
@@ -61,6 +62,7 @@ impl FaultyBackend {
             reached: AtomicBool::default(),
             stopped: AtomicBool::default(),
             full: AtomicBool::default(),
+            nearly_full: AtomicBool::default(),
             read_only: AtomicBool::default(),
             entropy,
             pass_time: Box::new(|_| {}),
@@ -245,6 +247,12 @@ impl Backend for FaultyBackend {
 
     fn put_new(&self, key: &ObjectKey, data: Bytes) -> Result<PutOutcome, BackendError> {
         let effects = self.effects(Verb::PutNew);
+        if effects.contains(&FaultEffect::NearlyFull) {
+            self.nearly_full.store(true, Ordering::SeqCst);
+        }
+        if self.nearly_full.load(Ordering::SeqCst) && key.kind() == ObjectKind::Pack {
+            return Err(BackendError::new(ErrorKind::Full, format!("no space for {key}, as planned")));
+        }
         let is_lost = effects.contains(&FaultEffect::LostPut);
         let call = || if is_lost { Ok(PutOutcome::Created) } else { self.inner.put_new(key, data) };
         let spoil = |_: &Self, effect, outcome| match effect {
@@ -305,6 +313,14 @@ impl Backend for FaultyBackend {
         expected: Option<&Version>,
     ) -> Result<Option<Version>, BackendError> {
         self.run(Verb::Replace, || self.inner.replace(key, data, expected), keep)
+    }
+
+    fn keep_reserve(&self) -> Result<bool, BackendError> {
+        self.inner.keep_reserve()
+    }
+
+    fn spend_reserve(&self) -> Result<bool, BackendError> {
+        self.inner.spend_reserve()
     }
 
     fn clean_temporaries(&self, older_than_seconds: u64) -> Result<u64, BackendError> {

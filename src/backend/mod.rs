@@ -117,6 +117,17 @@ pub trait Backend: Send + Sync + Debug {
         Ok(0)
     }
 
+    /// Takes aside a little space that maintenance may use up where a store is full, as far as there is any;
+    /// returns whether there was enough. Stores whose space is not their own to keep have nothing to do.
+    fn keep_reserve(&self) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    /// Gives free what [`Backend::keep_reserve`] took aside, and returns whether there was any.
+    fn spend_reserve(&self) -> Result<bool, BackendError> {
+        Ok(false)
+    }
+
     /// Tries on a probe object whether [`Backend::replace`] keeps its conditions, and removes the object.
     fn probe_conditional_writes(&self, probe: &ObjectKey) -> Result<ConditionalWrites, BackendError> {
         let first = Bytes::from_static(b"first");

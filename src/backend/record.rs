@@ -191,6 +191,14 @@ impl Backend for RecordBackend {
         self.inner.replace(key, data, expected)
     }
 
+    fn keep_reserve(&self) -> Result<bool, BackendError> {
+        self.inner.keep_reserve()
+    }
+
+    fn spend_reserve(&self) -> Result<bool, BackendError> {
+        self.inner.spend_reserve()
+    }
+
     fn clean_temporaries(&self, older_than_seconds: u64) -> Result<u64, BackendError> {
         self.note(Verb::CleanTemporaries, None, 0, 0);
         self.inner.clean_temporaries(older_than_seconds)

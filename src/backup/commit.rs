@@ -65,6 +65,8 @@ impl Beginning {
         self.standing.require(repository)?;
         outcome.snapshot = Some(repository.store_snapshot(&snapshot)?);
         assembled.states.clear(repository)?;
+        // The index has grown.
+        repository.keep_reserve();
         Ok(outcome)
     }
 

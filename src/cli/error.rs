@@ -296,6 +296,9 @@ impl From<PruneError> for CliError {
     fn from(error: PruneError) -> Self {
         let message = error.to_string();
         match error {
+            PruneError::Repository(error) if error.is_full() => Self::from(error).without_hints().with_hint(
+                "not even the reserve is left: make a little space by other means, then prune again",
+            ),
             PruneError::Repository(error) => error.into(),
             PruneError::DropsAll { .. } => Self::failed(format!("{message}; nothing was dropped"))
                 .with_hint("keep some, or permit it with --allow-empty"),
@@ -376,8 +379,14 @@ fn backend_kind(kind: ErrorKind) -> (ExitKind, Option<&'static str>) {
         Kind::PermissionDenied => {
             (ExitKind::Failed, Some("check the rights of this user or of its access key"))
         }
-        Kind::Credentials => (ExitKind::Failed, Some("check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")),
-        Kind::Full => (ExitKind::Failed, Some("make space, then run the same command again")),
+        Kind::Credentials => (
+            ExitKind::Failed,
+            Some("check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN"),
+        ),
+        Kind::Full => (
+            ExitKind::Failed,
+            Some("make space (snap prune works on a full disk), then run the same command again"),
+        ),
         Kind::Unreachable => (ExitKind::Failed, Some("check the endpoint in --repo and the network")),
         Kind::Tls => {
             (ExitKind::Failed, Some("check the certificate; name a private authority with --ca-cert"))

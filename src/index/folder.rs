@@ -33,6 +33,8 @@ pub(super) fn open(
     settings: &IndexSettings,
 ) -> Result<(Connection, PathBuf), IndexError> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(IndexError::folder(folder))?;
+    // The database follows no link itself; a home or a cache that lies elsewhere is reached through one.
+    let folder = &fs::canonicalize(folder).map_err(IndexError::folder(folder))?;
     let _lock = lock(folder)?;
     let newest = generations(folder)?.into_iter().max().unwrap_or(0);
     if newest > 0
@@ -187,6 +189,23 @@ mod tests {
         for other in ["lock", "index-7", "index-.sqlite", "index-x.sqlite", "other-7.sqlite", "index-7.txt"] {
             assert_eq!(generation_of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_database_is_reached_through_a_link_to_its_folder_and_is_none_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let settings = IndexSettings::default();
+        let open_below = || open(&link.join("below"), RepositoryId([1; 16]), &settings);
+        drop(open_below().unwrap());
+        let (connection, path) = open_below().unwrap();
+        assert_eq!(path, fs::canonicalize(&real).unwrap().join("below/index-1.sqlite"));
+        drop(connection);
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("moved"), &path).unwrap();
+        assert!(open_below().is_err());
     }
 
     #[test]

@@ -110,6 +110,9 @@ pub fn copy(
         source.progress().advance(1, 0);
     }
     source.progress().end();
+    if !dry_run {
+        target.keep_reserve();
+    }
     Ok(report)
 }
 

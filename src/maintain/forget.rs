@@ -39,6 +39,8 @@ pub fn forget(
             }
             repository.delete_snapshot(id)?;
         }
+        drop(lease);
+        repository.keep_reserve();
     }
     Ok(wanted.into_iter().collect())
 }

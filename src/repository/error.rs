@@ -124,6 +124,11 @@ impl Error {
         }
     }
 
+    /// Tells whether the store had no space for what was to be written.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Backend(error) if error.kind == ErrorKind::Full)
+    }
+
     /// Tells whether stored bytes are wrong or gone, so that other files may still be whole.
     pub fn is_damage(&self) -> bool {
         match self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Error, Repository};
-use crate::backend::{ErrorKind, ObjectKey, ObjectKind, Version};
+use crate::backend::{ObjectKey, ObjectKind, Version};
 use crate::base::Time;
 use crate::base::id::hex;
 use crate::format::config::LeaseMode;
@@ -74,7 +74,7 @@ impl LeaseGuard {
             LeaseMode::Conditional => match Self::try_conditional(repository, command) {
                 Ok(attempt) => Ok(attempt.ok()),
                 // A full store is where dropping is needed most.
-                Err(Error::Backend(error)) if error.kind == ErrorKind::Full => Ok(None),
+                Err(error) if error.is_full() => Ok(None),
                 Err(error) if error.is_damage() => Ok(None),
                 Err(error) => Err(error),
             },
@@ -116,7 +116,8 @@ impl LeaseGuard {
         };
         let body = Self::new_body(repository, command, sequence);
         let data = repository.seal_lease(&body.encode()?)?;
-        let written = repository.backend.replace(&key, data, expected.as_ref())?;
+        let write = || Ok(repository.backend.replace(&key, data.clone(), expected.as_ref())?);
+        let written = repository.with_reserve(write)?;
         // The answer may have been lost or late: what is stored decides.
         let Some(found) = repository.backend.get_versioned(&key)? else {
             return Ok(Err("another contender".to_owned()));
@@ -137,7 +138,7 @@ impl LeaseGuard {
         let key = ObjectKey::lock(&format!("m-{}", hex(&body.owner)))
             .ok_or(Error::Internal { what: "name of the lease" })?;
         let data = repository.seal_lease(&body.encode()?)?;
-        repository.backend.replace(&key, data, None)?;
+        repository.with_reserve(|| Ok(repository.backend.replace(&key, data.clone(), None)?))?;
         std::thread::sleep(SETTLE);
         let infos = repository.backend.list(ObjectKind::Lock)?;
         let own = infos.iter().find(|info| info.key == key);
@@ -190,7 +191,9 @@ impl LeaseGuard {
         if self.version.is_none() {
             self.repository.backend.delete(&self.key)?;
         }
-        let written = self.repository.backend.replace(&self.key, data, self.version.as_ref())?;
+        let repository = &self.repository;
+        let write = || Ok(repository.backend.replace(&self.key, data.clone(), self.version.as_ref())?);
+        let written = repository.with_reserve(write)?;
         let found = self.repository.backend.get_versioned(&self.key)?;
         let lost = |holder: &str| Err(Error::LeaseLost { holder: holder.to_owned() });
         let Some(found) = found else { return lost("nobody: its object is gone") };
@@ -224,7 +227,9 @@ impl Drop for LeaseGuard {
         self.body.sequence += 1;
         let Ok(body) = self.body.encode() else { return };
         let Ok(data) = self.repository.seal_lease(&body) else { return };
-        let _ = self.repository.backend.replace(&self.key, data, self.version.as_ref());
+        let repository = &self.repository;
+        let write = || Ok(repository.backend.replace(&self.key, data.clone(), self.version.as_ref())?);
+        let _ = repository.with_reserve(write);
     }
 }
 
@@ -235,7 +240,8 @@ impl Repository {
         self.entropy.fill(&mut name);
         let key = ObjectKey::lock(&format!("t-{}", hex(&name)))
             .ok_or(Error::Internal { what: "name of a probe" })?;
-        self.backend.replace(&key, bytes::Bytes::from_static(b"time"), None)?;
+        let body = bytes::Bytes::from_static(b"time");
+        self.with_reserve(|| Ok(self.backend.replace(&key, body.clone(), None)?))?;
         let found = self.backend.stat(&key);
         self.backend.delete(&key)?;
         Ok(found?.modified)

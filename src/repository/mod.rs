@@ -10,6 +10,7 @@ mod lists;
 mod objects;
 mod open;
 mod rebase;
+mod reserve;
 mod standing;
 mod stored_file;
 mod sync;

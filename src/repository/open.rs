@@ -140,7 +140,9 @@ impl Repository {
             }
             Err(error) => return Err(error.into()),
         }
-        Self::assemble(environment, keys, config, identity)
+        let repository = Self::assemble(environment, keys, config, identity)?;
+        repository.keep_reserve();
+        Ok(repository)
     }
 
     /// Opens a repository and brings its local index up to date.

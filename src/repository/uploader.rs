@@ -190,7 +190,7 @@ impl Repository {
     /// Names packs that an earlier run put but did not get to index, so that nothing is uploaded twice.
     ///
     /// One that a plan names stays unnamed: it may be deleted at any time.
-    pub(super) fn adopt_intents(&self) -> Result<(), Error> {
+    pub(crate) fn adopt_intents(&self) -> Result<(), Error> {
         if self.index.intent_ids()?.is_empty() {
             return Ok(());
         }

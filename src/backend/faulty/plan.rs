@@ -36,6 +36,8 @@ pub enum FaultEffect {
     OldData,
     /// This and all later calls that store something fail for want of space. Deleting and reading go on.
     Full,
+    /// This and all later puts of packs fail for want of space; what is small still finds some.
+    NearlyFull,
     /// This and all later calls that change something are not permitted. Reading goes on.
     ReadOnly,
     /// The process is dead: this and all later calls of every verb fail and do nothing.
@@ -46,7 +48,7 @@ pub enum FaultEffect {
 
 impl FaultEffect {
     /// All effects.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::FailBefore,
         Self::FailAfter,
         Self::FailForever,
@@ -60,6 +62,7 @@ impl FaultEffect {
         Self::Throttle,
         Self::OldData,
         Self::Full,
+        Self::NearlyFull,
         Self::ReadOnly,
         Self::Stop,
         Self::StopAfter,
@@ -72,7 +75,7 @@ impl FaultEffect {
                 matches!(verb, Verb::Get | Verb::GetRange | Verb::GetVersioned)
             }
             Self::IncompleteList | Self::DoubledList => verb == Verb::List,
-            Self::FalseExisted | Self::LostPut => verb == Verb::PutNew,
+            Self::FalseExisted | Self::LostPut | Self::NearlyFull => verb == Verb::PutNew,
             Self::OldData => {
                 matches!(verb, Verb::List | Verb::Get | Verb::GetRange | Verb::Stat | Verb::GetVersioned)
             }

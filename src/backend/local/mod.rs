@@ -3,6 +3,8 @@
 //! Every file appears under its name whole and synced, or not at all. Leases are compared and replaced under
 //! an exclusive lock on `locks/.mutex`, which the system gives back when a process dies.
 
+mod reserve;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
@@ -15,6 +17,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use self::reserve::Reserve;
 use super::{Backend, BackendError, ErrorKind, ObjectInfo, ObjectKey, ObjectKind, PutOutcome};
 use super::{Version, Versioned};
 use crate::base::durable::{TEMPORARY_PREFIX, Temporary, make_folder, sync_folder};
@@ -174,6 +177,19 @@ impl LocalBackend {
                 locked => return locked.map(|()| file),
             }
         }
+    }
+
+    fn reserve(&self) -> Reserve<'_> {
+        Reserve { folder: self.root.join(ObjectKind::Lock.folder()), entropy: &*self.entropy }
+    }
+
+    fn largest_index_bytes(&self) -> io::Result<u64> {
+        let mut largest = 0;
+        self.visit_files(ObjectKind::Index, &mut |_, _, metadata| {
+            largest = largest.max(metadata.len());
+            Ok(())
+        })?;
+        Ok(largest)
     }
 
     fn replace_locked(&self, key: &ObjectKey, data: &[u8]) -> io::Result<Version> {
@@ -353,6 +369,16 @@ impl Backend for LocalBackend {
             return Ok(None);
         }
         self.replace_locked(key, &data).map(Some).map_err(failed)
+    }
+
+    fn keep_reserve(&self) -> Result<bool, BackendError> {
+        let failed = |error| self.failed("keep a reserve of space", ObjectKind::Lock.folder(), error);
+        self.largest_index_bytes().and_then(|bytes| self.reserve().keep(bytes)).map_err(failed)
+    }
+
+    fn spend_reserve(&self) -> Result<bool, BackendError> {
+        let failed = |error| self.failed("give up the reserve of space", ObjectKind::Lock.folder(), error);
+        self.reserve().spend().map_err(failed)
     }
 
     fn clean_temporaries(&self, older_than_seconds: u64) -> Result<u64, BackendError> {

@@ -212,6 +212,7 @@ fn kind_of(status: u16, code: &str) -> ErrorKind {
         | "ExpiredToken"
         | "ExpiredTokenException"
         | "InvalidToken"
+        | "InvalidTokenId"
         | "TokenRefreshRequired"
         | "InvalidClientTokenId"
         | "InvalidSecurity"
@@ -296,6 +297,7 @@ mod tests {
             ("403 Forbidden", "SignatureDoesNotMatch", ErrorKind::Credentials),
             ("403 Forbidden", "InvalidAccessKeyId", ErrorKind::Credentials),
             ("400 Bad Request", "ExpiredToken", ErrorKind::Credentials),
+            ("403 Forbidden", "InvalidTokenId", ErrorKind::Credentials),
             ("403 Forbidden", "AccessDenied", ErrorKind::PermissionDenied),
             ("507 Insufficient Storage", "XMinioStorageFull", ErrorKind::Full),
             ("400 Bad Request", "InvalidBucketName", ErrorKind::InvalidLocation),

@@ -53,7 +53,8 @@ impl S3Backend {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };
-        let client = Client::build(&settings, &location.bucket, &prefix, options.entropy.clone())?;
+        let client =
+            Client::build(&settings, &location.bucket, &prefix, options.entropy.clone(), options.memory)?;
         Ok(Self {
             client: Arc::new(client),
             location: location.clone(),
@@ -79,6 +80,9 @@ impl S3Backend {
         let Self { location, endpoint, .. } = self;
         let bucket = &location.bucket;
         let action = match failure.kind {
+            _ if failure.code == "RequestTimeTooSkewed" => {
+                format!("the clocks of this host and of {endpoint} differ too much")
+            }
             ErrorKind::NoBucket => format!("there is no bucket {bucket} at {endpoint}"),
             ErrorKind::Credentials => format!("{endpoint} does not accept the credentials for {bucket}"),
             ErrorKind::Unreachable => format!("cannot {verb} {what} at {endpoint}"),

@@ -17,6 +17,10 @@ use crate::maintain::prune::{GroupDecision, PruneOptions, PruneReport, Tally, pr
 use crate::query::select::SnapshotFilter;
 use crate::repository::Repository;
 
+/// What to do when marking was all that could be done.
+const FULL_WARNING: &str = "the store is full: wasteful packs could not be rewritten; what nothing needs any \
+    more goes after its grace, or at once with --grace 0 where no other host writes";
+
 /// Applies retention, then reclaims space.
 pub fn run(context: &Context, args: &PruneArgs) -> Result<Outcome, CliError> {
     let began = context.clock.now();
@@ -45,6 +49,9 @@ pub fn run(context: &Context, args: &PruneArgs) -> Result<Outcome, CliError> {
     let (fields, report) = result?;
     for group in &report.groups {
         show_group(context, group, shows_groups)?;
+    }
+    if report.is_full {
+        context.progress.warn(FULL_WARNING);
     }
     for line in summary_lines(&report) {
         context.out.note(&line)?;
@@ -185,5 +192,6 @@ fn fields(report: &PruneReport) -> Value {
         "used_bytes": report.used_bytes,
         "unused_bytes": report.unused_bytes,
         "restarts": report.restarts,
+        "store_full": report.is_full,
     })
 }

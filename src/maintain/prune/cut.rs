@@ -93,7 +93,13 @@ struct Gain {
 
 impl Run {
     /// Cuts chains and returns what is needed afterwards; a dry run only says what would be cut.
-    pub(super) fn cut_chains(&mut self, survey: Survey) -> Result<Survey, PruneError> {
+    ///
+    /// Packs that are rewritten are noted in `moved` before.
+    pub(super) fn cut_chains(
+        &mut self,
+        survey: Survey,
+        moved: &mut BTreeSet<PackId>,
+    ) -> Result<Survey, PruneError> {
         if survey.live.len() == survey.needed.len() {
             return Ok(survey);
         }
@@ -105,6 +111,7 @@ impl Run {
         let mut live = survey.live.clone();
         cuts.gone.iter().for_each(|(first, count)| live.remove_range(*first, *count));
         let ways = Ways { live: &live, anew: Some(Remake { blocks: &cuts.anew, unsteady: &cuts.unsteady }) };
+        moved.extend(cuts.packs.iter().map(|pack| pack.id));
         self.repack(&cuts.packs, ways)?;
         self.plan_moved(&cuts.packs, &live, Vec::new())?;
         Survey::take(&self.repository, &self.dropped)

@@ -114,6 +114,7 @@ impl Run {
         let planned = self.still_planned(plans);
         let grace_seconds = self.options.grace.as_secs();
         let mut decision = Decision::default();
+        (self.report.used_bytes, self.report.orphans) = (0, Tally::default());
         let mut uses = Vec::new();
         let mut total = Tally::default();
         for pack in survey.packs.iter().filter(|pack| !self.deleted.contains(&pack.id)) {

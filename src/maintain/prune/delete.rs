@@ -84,7 +84,12 @@ impl Run {
             return Ok(true);
         }
         let unindexed = self.unindexed(survey, &doomed);
-        let Some(replaced) = self.rewrite_index(&doomed)? else { return Ok(false) };
+        let replaced = match self.rewrite_index(&doomed) {
+            Ok(Some(replaced)) => Some(replaced),
+            Ok(None) => return Ok(false),
+            Err(error) if error.is_full() => None,
+            Err(error) => return Err(error),
+        };
         self.store_time()?;
         if list_snapshots(&self.repository, &self.dropped)? != survey.snapshots {
             return Ok(false);
@@ -93,7 +98,11 @@ impl Run {
         if !self.repository.index().known_packs(&unindexed)?.is_empty() {
             return Ok(false);
         }
-        self.delete_replaced(&replaced)?;
+        match replaced {
+            Some(replaced) => self.delete_replaced(&replaced)?,
+            None if self.replace_index_one_by_one(&doomed)? => {}
+            None => return Ok(false),
+        }
         self.delete_packs(&doomed)?;
         self.count_deleted(survey, &doomed);
         self.count_rescued(survey, &rescued);

@@ -57,6 +57,13 @@ pub enum PruneError {
     },
 }
 
+impl PruneError {
+    /// Tells whether the store had no space for what was to be written.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Repository(error) if error.is_full())
+    }
+}
+
 impl From<crate::index::IndexError> for PruneError {
     fn from(error: crate::index::IndexError) -> Self {
         Self::Repository(error.into())

@@ -8,6 +8,7 @@ mod cut;
 mod decide;
 mod delete;
 mod error;
+mod full;
 mod growth;
 mod reindex;
 mod repack;
@@ -111,9 +112,13 @@ pub fn prune(repository: &Arc<Repository>, options: PruneOptions) -> Result<Prun
         // What killed writers left behind; a living one is never a day behind.
         repository.backend().clean_temporaries(TEMPORARY_AGE_SECONDS).map_err(repository::Error::from)?;
     }
-    run.apply_retention()?;
-    run.reclaim()?;
-    Ok(run.report)
+    let outcome = run.apply_retention().and_then(|()| run.reclaim());
+    if let Some(guard) = run.guard.take() {
+        // Its release may need the reserve too.
+        drop(guard);
+        repository.keep_reserve();
+    }
+    outcome.map(|()| run.report)
 }
 
 impl Run {
@@ -142,29 +147,51 @@ impl Run {
 
     fn reclaim(&mut self) -> Result<(), PruneError> {
         if !self.is_dry() {
-            // Names what an earlier run of this host put and did not get to index, so that it can be judged.
-            ChunkWriter::new(self.repository.clone(), false)?.finish()?;
+            self.adopt()?;
         }
         let survey = Survey::take(&self.repository, &self.dropped)?;
         let plans = self.load_plans()?;
         self.census(&survey, &plans);
         let survey = self.finish_plans(survey)?;
-        let survey = self.cut_chains(survey)?;
+        self.rewrite_or_mark(survey)?;
+        self.note_pending()
+    }
+
+    /// Names what an earlier run of this host put and did not get to index, so that it can be judged.
+    fn adopt(&self) -> Result<(), PruneError> {
+        let repository = &self.repository;
+        let adopt = || ChunkWriter::new(repository.clone(), false)?.finish();
+        match repository.with_reserve(adopt) {
+            // Then it is not judged yet.
+            Err(error) if error.is_full() => Ok(()),
+            outcome => Ok(outcome.map(drop)?),
+        }
+    }
+
+    /// Moves what is needed out of wasteful packs, and plans all packs that are not needed.
+    fn rewrite(&mut self, survey: Survey, moved: &mut BTreeSet<PackId>) -> Result<(), PruneError> {
+        let survey = self.cut_chains(survey, moved)?;
         let plans = self.load_plans()?;
         let now = self.store_time()?;
         let decision = self.decide(&survey, &plans, now)?;
         if self.is_dry() {
             decision.repack.iter().for_each(|pack| self.report.repacked.add(u64::from(pack.size_bytes)));
-            return self.note_pending();
+            return Ok(());
         }
+        moved.extend(decision.repack.iter().map(|pack| pack.id));
         self.repack(&decision.repack, Ways { live: &survey.live, anew: None })?;
         self.plan_moved(&decision.repack, &survey.live, decision.dead)?;
+        self.finish_at_once()?;
+        self.tidy_index()
+    }
+
+    /// Deletes what was just planned, where there is no grace.
+    fn finish_at_once(&mut self) -> Result<(), PruneError> {
         if self.options.grace.is_zero() && !self.load_plans()?.is_empty() {
             let survey = Survey::take(&self.repository, &self.dropped)?;
             self.finish_plans(survey)?;
         }
-        self.tidy_index()?;
-        self.note_pending()
+        Ok(())
     }
 
     /// Plans packs whose live chunks were moved, and `dead` ones.
@@ -188,12 +215,13 @@ impl Run {
     fn store_plans(&mut self, packs: &[PlanPack]) -> Result<(), PruneError> {
         for packs in packs.chunks(PLAN_PACK_COUNT) {
             self.renew()?;
-            self.repository.store_plan(&Plan {
+            let plan = Plan {
                 created: self.repository.clock().now(),
                 grace_seconds: self.options.grace.as_secs(),
                 host: self.repository.host().to_owned(),
                 packs: packs.to_vec(),
-            })?;
+            };
+            self.repository.with_reserve(|| self.repository.store_plan(&plan))?;
         }
         self.repository.sync_plans()?;
         Ok(())
@@ -203,11 +231,15 @@ impl Run {
     fn tidy_index(&mut self) -> Result<(), PruneError> {
         self.repository.sync_index()?;
         self.store_time()?;
-        // When the index changes meanwhile the next run does it.
-        if let Some(replaced) = self.rewrite_index(&BTreeSet::new())? {
-            self.store_time()?;
-            self.delete_replaced(&replaced)?;
+        match self.rewrite_index(&BTreeSet::new()) {
+            Ok(Some(replaced)) => {
+                self.store_time()?;
+                self.delete_replaced(&replaced)
+            }
+            // The index changed meanwhile: the next run does it.
+            Ok(None) => Ok(()),
+            Err(error) if error.is_full() => Ok(()),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 }

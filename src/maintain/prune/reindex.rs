@@ -41,8 +41,22 @@ impl Run {
             return Ok(None);
         }
         let sources = self.index_sources(doomed, &sizes)?;
-        let Some(added) = rewrite(&repository, &sources, doomed, |packs| self.write_index(packs))? else {
-            return Ok(None);
+        let mut written = Vec::new();
+        let added = rewrite(&repository, &sources, doomed, |packs| {
+            let id = self.write_index(packs)?;
+            written.push(id);
+            Ok(id)
+        });
+        let added = match added {
+            Ok(Some(added)) => added,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                // What they say stands in the old ones too, and they take space that is not there.
+                if PruneError::is_full(&error) {
+                    written.iter().try_for_each(|id| repository.delete_index_object(id))?;
+                }
+                return Err(error);
+            }
         };
         // The local index lets go of the old objects before the first of them is deleted.
         repository.index().apply(added, &sources)?;
@@ -78,9 +92,28 @@ impl Run {
         Ok(sources.into_iter().collect())
     }
 
+    /// Does what [`Run::rewrite_index`] does, and deletes the old ones, with space for only one index object:
+    /// each is deleted before the next one is written.
+    ///
+    /// `false` when the index objects changed meanwhile.
+    pub(super) fn replace_index_one_by_one(&mut self, doomed: &BTreeSet<PackId>) -> Result<bool, PruneError> {
+        let repository = self.repository.clone();
+        let sizes = self.list_index()?;
+        for id in repository.index().indexes_naming(doomed)? {
+            repository.check_stop()?;
+            let Some(added) = rewrite(&repository, &[id], doomed, |packs| self.write_index(packs))? else {
+                return Ok(false);
+            };
+            repository.index().apply(added, &[id])?;
+            self.delete_replaced(&Replaced { old: vec![(id, sizes.get(&id).copied().unwrap_or(0))] })?;
+        }
+        Ok(true)
+    }
+
     fn write_index(&mut self, packs: &[IndexPack]) -> Result<IndexId, PruneError> {
         self.renew()?;
-        let (id, stored_bytes) = self.repository.store_index_object(packs)?;
+        let repository = &self.repository;
+        let (id, stored_bytes) = repository.with_reserve(|| repository.store_index_object(packs))?;
         self.report.indexes_written.add(stored_bytes);
         Ok(id)
     }

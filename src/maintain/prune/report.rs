@@ -96,6 +96,8 @@ pub struct PruneReport {
     pub unused_bytes: u64,
     /// What is still to be deleted, the soonest first.
     pub pending_plans: Vec<PendingPlan>,
+    /// There was no space to move what is needed out of wasteful packs.
+    pub is_full: bool,
     /// How often the run began anew because a snapshot came or went.
     pub restarts: u64,
 }

@@ -115,11 +115,26 @@ impl Survey {
     /// Fails on a damaged index, an unreadable snapshot, a needed chunk that is in no pack, and a needed pack
     /// that is not in the store.
     pub(super) fn take(repository: &Repository, without: &BTreeSet<SnapshotId>) -> Result<Self, PruneError> {
+        Self::take_outside(repository, without, &BTreeSet::new())
+    }
+
+    /// The same, where what is outside the packs `left` counts as needed rather than a copy in one of them,
+    /// as if a plan named these.
+    pub(super) fn take_outside(
+        repository: &Repository,
+        without: &BTreeSet<SnapshotId>,
+        left: &BTreeSet<PackId>,
+    ) -> Result<Self, PruneError> {
         // In this order: what the index does not name although it was listed before, nobody has indexed yet.
         let listed = list_packs(repository)?;
         let snapshots = read_snapshots(repository, without)?;
         repository.sync_index()?;
         require_index(repository)?;
+        if !left.is_empty() {
+            let planned = repository.load_plans()?.into_iter().flat_map(|(_, _, plan)| plan.packs);
+            let pending = planned.map(|pack| pack.id).chain(left.iter().copied()).collect();
+            repository.index().set_pending(&pending)?;
+        }
         let packs = repository.index().packs()?;
         let options = MarkOptions { refuse_losses: true, ..MarkOptions::default() };
         let marked = mark(repository, &snapshots, &options)?;

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use snap::backend::Backend;
 use snap::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
+use snap::backend::record::Verb;
 use snap::repository::{OpenSecret, Repository};
 
 use super::commands::{
@@ -15,13 +17,26 @@ use super::world::{Outcome, World, secret};
 /// Bound: changes that one command of these makes at most.
 const CHANGES_MAX: u64 = 200;
 
-/// Runs `run` anew and breaks it off at every change it makes, until it makes no more. `broken` gets the
-/// world that is left and the folder of the local index, `ended` the world of a run that was not broken off.
+/// Returns a store of `world` that is as it should be.
+pub(super) fn plain(world: &World) -> Arc<dyn Backend> {
+    Arc::new(world.store.clone())
+}
+
+/// Returns a store of `world` that has space for one pack more, and for what is small.
+fn nearly_full(world: &World) -> Arc<dyn Backend> {
+    let plan = FaultPlan::one(world.seed, 1, &[Verb::PutNew], FaultEffect::NearlyFull);
+    Arc::new(FaultyBackend::new(plain(world), plan))
+}
+
+/// Runs `run` anew, on what `store` gives of a world, and breaks it off at every change it makes, until it
+/// makes no more. `broken` gets the world that is left and the folder of the local index, `ended` the world
+/// of a run that was not broken off.
 /// Returns how many changes there are, at most `changes_max`.
 pub(super) fn at_every_change(
     name: &str,
     world: &World,
     changes_max: u64,
+    store: &dyn Fn(&World) -> Arc<dyn Backend>,
     run: &dyn Fn(&World, &Arc<Repository>) -> Outcome,
     broken: &dyn Fn(&World, &Path, &str),
     ended: &dyn Fn(&World, &str),
@@ -35,7 +50,7 @@ pub(super) fn at_every_change(
             let world = world.at(start.clone());
             let index = tempfile::tempdir().unwrap();
             let plan = FaultPlan::one(seed, call, &MUTATIONS, effect);
-            let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+            let faulty = Arc::new(FaultyBackend::new(store(&world), plan));
             let repository = world.open_through(faulty.clone(), Some(index.path())).unwrap();
             let outcome = run(&world, &repository);
             drop(repository);
@@ -57,6 +72,10 @@ pub(super) fn at_every_change(
 
 /// Breaks the command off at every change; `changes_min` says that there is something to break.
 fn sweep(case: &Case, changes_min: u64) {
+    sweep_on(&plain, case, changes_min);
+}
+
+fn sweep_on(store: &dyn Fn(&World) -> Arc<dyn Backend>, case: &Case, changes_min: u64) {
     let broken = |world: &World, index: &Path, context: &str| {
         let is_same = world.open(Some(index));
         case.require_whole(world, &is_same, context);
@@ -71,7 +90,8 @@ fn sweep(case: &Case, changes_min: u64) {
         assert!(opened.is_ok(), "{context}: the key is gone");
         assert!((case.holds)(&is_same), "{context}: it succeeded and did nothing");
     };
-    let changes = at_every_change(case.name, &case.world, CHANGES_MAX, &case.run, &broken, &|_, _| {});
+    let (name, run) = (case.name, &case.run);
+    let changes = at_every_change(name, &case.world, CHANGES_MAX, store, run, &broken, &|_, _| {});
     assert!(changes >= changes_min, "{}: {changes} changes", case.name);
 }
 
@@ -98,6 +118,11 @@ fn a_prune_of_based_blocks_with_grace_may_end_at_any_change() {
 #[test]
 fn a_prune_that_takes_over_from_a_dead_one_may_end_at_any_change() {
     sweep(&takeover_case(5), 6);
+}
+
+#[test]
+fn a_prune_without_space_for_packs_may_end_at_any_change() {
+    sweep_on(&nearly_full, &prune_case(10, 0), 10);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use snap::repository::{OpenSecret, Repository};
 
 use super::witness::{remember, witness};
 use super::world::{Dice, Files, World, prune_options, secret};
+use crate::support::sweep_number;
 
 /// Seconds that a prune waits before it deletes.
 const GRACE_SECONDS: u64 = 3 * 3_600;
@@ -283,14 +284,10 @@ fn days(seed: u64, days: u64, backups_a_day: u64) {
     run.end();
 }
 
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap())
-}
-
 #[test]
 fn whatever_hosts_do_and_stores_fail_at_the_model_is_what_is_stored() {
-    let first = variable("SNAP_SWEEP_SEED").unwrap_or(1);
-    let limit = variable("SNAP_SWEEP_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
+    let first = sweep_number("SNAP_SWEEP_SEED").unwrap_or(1);
+    let limit = sweep_number("SNAP_SWEEP_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
     let start = Instant::now();
     let (mut sequences, mut steps, mut faults) = (0, 0, 0);
     while sequences < 4 || limit.is_some_and(|limit| start.elapsed() < limit) {
@@ -303,8 +300,8 @@ fn whatever_hosts_do_and_stores_fail_at_the_model_is_what_is_stored() {
 
 #[test]
 fn days_of_backups_by_three_hosts_lose_nothing_and_stay_small() {
-    let seed = variable("SNAP_SWEEP_SEED").unwrap_or(1);
-    match variable("SNAP_SWEEP_MINUTES") {
+    let seed = sweep_number("SNAP_SWEEP_SEED").unwrap_or(1);
+    match sweep_number("SNAP_SWEEP_MINUTES") {
         Some(_) => days(seed, 60, 24),
         None => days(seed, 6, 3),
     }

@@ -15,7 +15,7 @@ use snap::maintain::repair::{
 };
 use snap::repository::Repository;
 
-use super::crash::at_every_change;
+use super::crash::{at_every_change, plain};
 use super::damage::{each, versions};
 use super::world::{Files, Outcome, World, told};
 
@@ -189,7 +189,7 @@ fn crash(name: &str, world: &World, run: &dyn Fn(&Arc<Repository>) -> Outcome, e
         ended(world, context);
     };
     let run = |_: &World, repository: &Arc<Repository>| run(repository);
-    let changes = at_every_change(name, world, CHANGES_MAX, &run, &broken, ended);
+    let changes = at_every_change(name, world, CHANGES_MAX, &plain, &run, &broken, ended);
     assert!(changes > 3, "{changes} changes");
 }
 

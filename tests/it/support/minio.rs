@@ -28,6 +28,8 @@ pub(crate) struct Minio {
     pub(crate) password: String,
     folder: PathBuf,
     kept: Kept,
+    /// Those that were killed.
+    killed: Vec<Kept>,
 }
 
 /// Returns the server of this process, started by the first who asks.
@@ -54,20 +56,15 @@ impl Minio {
     }
 
     fn start_with(adjust: &dyn Fn(&FilePath, &mut Command)) -> Self {
-        let binary = program("SNAP_TEST_MINIO", "minio");
         let mut last_log = String::new();
         for _ in 0..START_TRIES {
             let folder = scratch("minio");
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let (user, password) = (format!("u{}", random_hex(8)), random_hex(16));
-            let mut command = Command::new(&binary);
-            command.arg("server").arg(folder.join("data"));
-            command.args(["--quiet", "--address", &format!("127.0.0.1:{port}")]);
-            command.env("MINIO_ROOT_USER", &user).env("MINIO_ROOT_PASSWORD", &password);
-            command.env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off").env("HOME", &folder);
+            let mut command = Self::command(&folder, port, &user, &password);
             adjust(&folder, &mut command);
             let kept = Kept::start(&folder, &mut command);
-            let server = Self { port, user, password, folder, kept };
+            let server = Self { port, user, password, folder, kept, killed: Vec::new() };
             if server.wait_until_ready() {
                 return server;
             }
@@ -75,6 +72,27 @@ impl Minio {
             server.kept.stop();
         }
         panic!("minio did not start; its log: {last_log}");
+    }
+
+    fn command(folder: &FilePath, port: u16, user: &str, password: &str) -> Command {
+        let mut command = Command::new(program("SNAP_TEST_MINIO", "minio"));
+        command.arg("server").arg(folder.join("data"));
+        command.args(["--quiet", "--address", &format!("127.0.0.1:{port}")]);
+        command.env("MINIO_ROOT_USER", user).env("MINIO_ROOT_PASSWORD", password);
+        command.env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off").env("HOME", folder);
+        command
+    }
+
+    /// Kills the server, without a word to it, and starts it again on what it left.
+    pub(crate) fn kill_and_start(&mut self) {
+        let pid = std::fs::read_to_string(self.folder.join("pid")).unwrap();
+        let killed = Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap();
+        assert!(killed.success());
+        let mut command = Self::command(&self.folder, self.port, &self.user, &self.password);
+        let kept = Kept::start(&self.folder, &mut command);
+        // It removes the folder at its end, so it ends last.
+        self.killed.push(std::mem::replace(&mut self.kept, kept));
+        assert!(self.wait_until_ready(), "the server does not come back");
     }
 
     /// Waits until a signed request is answered: a server that is alive may still be reading its users.

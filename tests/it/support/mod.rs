@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+pub(crate) mod disk;
 pub(crate) mod minio;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 
 use snap::base::{Entropy, SystemEntropy};
 
@@ -18,6 +20,7 @@ const KEEPER: &str = r#"
 folder=$1; shift
 "$@" </dev/null &
 server=$!
+echo "$server" > "$folder/pid"
 cat >/dev/null
 kill -KILL "$server" 2>/dev/null
 wait "$server" 2>/dev/null
@@ -67,6 +70,11 @@ pub(crate) fn program(variable: &str, name: &str) -> PathBuf {
     folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin"));
     let found = folders.into_iter().map(|folder| folder.join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{name} is missing: {INSTALL_HINT}, or set {variable}"))
+}
+
+/// A number that `tests/sweep` sets.
+pub(crate) fn sweep_number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }
 
 /// Random hexadecimal digits, for names and passwords.
