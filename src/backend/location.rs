@@ -36,6 +36,19 @@ pub struct Endpoint {
     pub authority: String,
 }
 
+impl Endpoint {
+    /// Tells whether nothing but this machine is between us and the server, or what we take for it.
+    pub fn is_loopback(&self) -> bool {
+        let authority = self.authority.split('/').next().unwrap_or_default();
+        let host = match authority.strip_prefix('[') {
+            Some(address) => address.split(']').next(),
+            None => authority.split(':').next(),
+        };
+        let host = host.unwrap_or_default();
+        host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    }
+}
+
 /// A bucket and what is below which prefix in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Location {
@@ -319,6 +332,19 @@ mod tests {
         }
         assert_eq!(s3("s3://bucket/a/").prefix, "a");
         assert_eq!(s3("s3:http://h/bucket/").prefix, "");
+    }
+
+    #[test]
+    fn only_addresses_of_this_machine_are_loopback() {
+        let is_loopback = |text: &str| s3(text).endpoint.unwrap().is_loopback();
+        for server in ["127.0.0.1:9000", "127.8.9.10", "[::1]:9000", "[::1]", "localhost:9000", "localhost"] {
+            assert!(is_loopback(&format!("s3:http://{server}/bucket")), "{server}");
+        }
+        for server in
+            ["128.0.0.1", "127.0.0.1.example.org", "localhost.example.org:1", "[::2]:1", "minio:9000"]
+        {
+            assert!(!is_loopback(&format!("s3:http://{server}/bucket")), "{server}");
+        }
     }
 
     #[test]

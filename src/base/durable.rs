@@ -6,13 +6,16 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use rustix::io::Errno;
 
 use crate::base::Entropy;
 
 /// How the names of unfinished files start; no object's name does.
 pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Files from this size on do not stay in the system's cache, where they would push out what others use.
+const PASSING_BYTES: usize = 1 << 20;
 
 /// Limit: names tried for one temporary file.
 const NAME_TRIES: u32 = 16;
@@ -67,6 +70,10 @@ impl Temporary {
         };
         temporary.file.write_all(data)?;
         temporary.file.sync_all()?;
+        if data.len() >= PASSING_BYTES {
+            // A hint: where it is not taken, pages stay.
+            let _ = fadvise(&temporary.file, 0, None, Advice::DontNeed);
+        }
         Ok(temporary)
     }
 

@@ -17,7 +17,7 @@ use crate::base::ChunkId;
 use crate::base::limits::{BASE_COUNT_MAX, BASE_DEPTH_MAX, BASE_MAX_BYTES};
 use crate::format::pack::{BaseName, Content};
 use crate::index::{BlockLocation, ChunkLocation};
-use crate::pack::BlockBase;
+use crate::pack::{BlockBase, chunk_id};
 
 /// Longest chain that a writer makes: readers follow more, but each link costs them time.
 const CHAIN_MAX: u8 = 28;
@@ -188,17 +188,42 @@ fn read(
         if length > left {
             break;
         }
-        let plain = match reader.read_located(content, &chunk.id, &chunk.location) {
-            Ok(plain) => plain,
+        match append(reader, content, &chunk, &mut base.bytes) {
+            Ok(()) => {}
             Err(error) if error.is_damage() => continue,
             Err(error) => return Err(error),
-        };
+        }
         left -= length;
-        base.bytes.extend_from_slice(&plain);
         base.names.push(BaseName::of(&chunk.id));
         base.depth = base.depth.max(chunk.location.block.depth + 1);
     }
     Ok((!base.names.is_empty()).then_some(base))
+}
+
+/// Appends a chunk's plaintext, compared with its id; what it leans on is so too.
+fn append(
+    reader: &ChunkReader<'_>,
+    content: Content,
+    chunk: &Found,
+    text: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let place = usize::try_from(chunk.location.chunk_offset).unwrap_or(usize::MAX);
+    let length = usize::try_from(chunk.location.length_bytes).unwrap_or(usize::MAX);
+    match reader.block_untested(&chunk.location.block, None) {
+        Ok(block) => {
+            let plain = block.get(place..place.saturating_add(length));
+            let is_right = |plain: &&[u8]| chunk_id(&reader.repository().keys, content, plain) == chunk.id;
+            if let Some(plain) = plain.filter(is_right) {
+                text.extend_from_slice(plain);
+                return Ok(());
+            }
+        }
+        Err(error) if error.is_damage() => {}
+        Err(error) => return Err(error),
+    }
+    // Other copies, and other chunks with the name of one that it leans on, are tried there.
+    text.extend_from_slice(&reader.read_located(content, &chunk.id, &chunk.location)?);
+    Ok(())
 }
 
 #[cfg(test)]

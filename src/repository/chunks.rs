@@ -4,13 +4,14 @@
 //! whole small packs within a bound and is meant for access that moves forward.
 
 mod cache;
+mod untested;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use cache::BaseCopies;
 pub use cache::ChunkCache;
-use cache::{BaseCopies, BlockKey};
 
 use super::{Error, Repository};
 use crate::backend::ObjectKey;
@@ -240,76 +241,6 @@ impl<'r> ChunkReader<'r> {
             return Err(missing.unwrap_or(Error::MissingChunk { id: ChunkId(padded) }));
         }
         Ok(candidates)
-    }
-
-    /// Returns a block's plaintext. Neither its chunks nor those of its bases are compared with their ids.
-    ///
-    /// A wrong base makes a wrong block, so whoever compares what comes of it has proven the bases too; when
-    /// it does not fit, reading chunk by chunk (with another cache) tells what is damaged and finds other
-    /// copies.
-    /// Fails as damaged where names are ambiguous. `stored` are its stored bytes, if they are at hand.
-    pub fn block_untested(
-        &self,
-        location: &BlockLocation,
-        stored: Option<&Bytes>,
-    ) -> Result<Arc<Vec<u8>>, Error> {
-        self.untested_at_depth(location, stored, 0)
-    }
-
-    fn untested_at_depth(
-        &self,
-        location: &BlockLocation,
-        stored: Option<&Bytes>,
-        depth: u64,
-    ) -> Result<Arc<Vec<u8>>, Error> {
-        if let Some(block) = self.cache.block(&(location.pack, location.offset)) {
-            return Ok(block);
-        }
-        let base = self.base_untested(location, depth)?;
-        self.block(location, stored, &base, true)
-    }
-
-    /// Returns the base of a block, compared with no ids, as [`Self::block_untested`] uses it.
-    fn base_untested(&self, location: &BlockLocation, depth: u64) -> Result<Vec<u8>, Error> {
-        let damaged = |reason: &str| {
-            let object = ObjectKey::pack(&location.pack).to_string();
-            Error::Damaged { object, reason: reason.to_owned() }
-        };
-        if location.bases.is_empty() {
-            return Ok(Vec::new());
-        }
-        if depth >= BASE_DEPTH_MAX {
-            return Err(damaged("chain of bases is too long or goes in a circle"));
-        }
-        let bases = self.base_copies(&location.bases)?;
-        let lengths =
-            bases.iter().flat_map(|copies| copies.first()).map(|(_, chunk)| u64::from(chunk.length_bytes));
-        let base_bytes: u64 = lengths.sum();
-        if base_bytes > BASE_MAX_BYTES {
-            return Err(damaged("base of a block is too long"));
-        }
-        let mut base = Vec::with_capacity(usize::try_from(base_bytes).unwrap_or(0));
-        // Neighbours often stand in the same block.
-        let mut last: Option<(BlockKey, Arc<Vec<u8>>)> = None;
-        for copies in bases {
-            let [(_, chunk)] = &*copies else {
-                return Err(damaged("bases of a block are ambiguous or missing"));
-            };
-            if chunk.block.content != location.content {
-                return Err(damaged("base of the wrong domain"));
-            }
-            let key = (chunk.block.pack, chunk.block.offset);
-            let block = match last.take() {
-                Some((known, block)) if known == key => block,
-                _ => self.untested_at_depth(&chunk.block, None, depth + 1)?,
-            };
-            let start = usize::try_from(chunk.chunk_offset).unwrap_or(usize::MAX);
-            let end = start.saturating_add(usize::try_from(chunk.length_bytes).unwrap_or(usize::MAX));
-            let plain = block.get(start..end).ok_or_else(|| damaged("base beyond the end of its block"))?;
-            base.extend_from_slice(plain);
-            last = Some((key, block));
-        }
-        Ok(base)
     }
 
     /// Decodes a block; `keep` where its base is certain.

@@ -24,7 +24,6 @@ const PREALLOCATE_MIN_BYTES: u64 = 1 << 20;
 const HOLE_BYTES: usize = 4 << 10;
 
 /// What Linux calls file systems that keep their files in memory.
-#[cfg(target_os = "linux")]
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
 /// Device and inode: which file a name stood for when it was looked at.
@@ -287,10 +286,7 @@ impl<'a> FileWriter<'a> {
 /// Tells whether space for `file` is pages of memory: those are taken one by one, by one core while the
 /// others wait, and lie no better for having been asked for together.
 fn is_in_memory(file: &File) -> io::Result<bool> {
-    #[cfg(target_os = "linux")]
-    return Ok(rustix::fs::fstatfs(file)?.f_type == TMPFS_MAGIC);
-    #[cfg(not(target_os = "linux"))]
-    return Ok(false);
+    Ok(rustix::fs::fstatfs(file)?.f_type == TMPFS_MAGIC)
 }
 
 fn reopen(directory: &OwnedFd, name: &OsStr, identity: Identity) -> io::Result<File> {

@@ -1,16 +1,23 @@
 //! Reading a file that others may write to meanwhile.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FileType, OFlags, Stat, fstat};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::error::SourceError;
 use super::listing::{ShortPath, open_quietly};
 use super::metadata::{Metadata, ctime_of, mtime_of, stored_blocks_bytes_of};
 use crate::base::Time;
+
+/// Reads from this size on do not stay in the system's cache.
+const PASSING_BYTES: usize = 1 << 20;
+/// `RWF_DONTCACHE`.
+const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 
 /// What an open file is like at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +57,8 @@ impl FileState {
 pub struct OpenFile {
     file: File,
     path: PathBuf,
+    /// The system has not said yet that it cannot read past its cache.
+    passes: AtomicBool,
 }
 
 impl OpenFile {
@@ -71,17 +80,21 @@ impl OpenFile {
         if (stat.st_dev, stat.st_ino) != (metadata.device, metadata.inode) {
             return Err(fail(io::Error::other("it was replaced by another file meanwhile")));
         }
-        Ok(Self { file: File::from(fd), path: path.to_path_buf() })
+        Ok(Self { file: File::from(fd), path: path.to_path_buf(), passes: AtomicBool::new(true) })
     }
 
     /// Reads from `offset` until `buffer` is full or the file ends, and returns how many bytes that were.
+    ///
+    /// What a large read brings into the system's cache leaves it with the read, and what others had there
+    /// stays, so that a backup does not push out what others use: where the system can do that (Linux 6.14).
     ///
     /// # Errors
     /// When the system reports one; an interrupted read is tried again.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, SourceError> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match self.file.read_at(&mut buffer[filled..], offset.saturating_add(filled as u64)) {
+            let at = offset.saturating_add(filled as u64);
+            match self.read_some(at, &mut buffer[filled..]) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -89,6 +102,20 @@ impl OpenFile {
             }
         }
         Ok(filled)
+    }
+
+    fn read_some(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.len() < PASSING_BYTES || !self.passes.load(Ordering::Relaxed) {
+            return self.file.read_at(buffer, offset);
+        }
+        match preadv2(&self.file, &mut [IoSliceMut::new(buffer)], offset, DONTCACHE) {
+            // Neither every system nor every file system knows it.
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
+                self.passes.store(false, Ordering::Relaxed);
+                self.file.read_at(buffer, offset)
+            }
+            outcome => Ok(outcome?),
+        }
     }
 
     /// Returns what the file is like now.
@@ -163,6 +190,21 @@ mod tests {
         assert_eq!(file.changed_since(&metadata, 10).unwrap(), None);
         let now = file.metadata_now().unwrap();
         assert_eq!((now.size_bytes, now.inode, now.mtime), (10, metadata.inode, metadata.mtime));
+    }
+
+    #[test]
+    fn large_reads_give_the_bytes_and_the_end_wherever_they_begin() {
+        let text: String = (0..400_000).map(|number| format!("{number:8}")).collect();
+        let (_temp, path, metadata) = made(&text);
+        let file = OpenFile::open(&path, &metadata).unwrap();
+        let mut buffer = vec![0; 2 * PASSING_BYTES + 5];
+        for offset in [0, 1, PASSING_BYTES - 1, PASSING_BYTES, text.len() - buffer.len(), text.len() - 3] {
+            for _ in 0..2 {
+                let read = file.read_at(offset as u64, &mut buffer).unwrap();
+                assert_eq!(read, buffer.len().min(text.len() - offset));
+                assert!(buffer[..read] == text.as_bytes()[offset..offset + read], "from {offset}");
+            }
+        }
     }
 
     #[test]

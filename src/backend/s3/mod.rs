@@ -53,7 +53,8 @@ impl S3Backend {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };
-        let client = Client::build(&settings, &location.bucket, &prefix, options.entropy.clone())?;
+        let client =
+            Client::build(&settings, &location.bucket, &prefix, options.entropy.clone(), options.memory)?;
         Ok(Self {
             client: Arc::new(client),
             location: location.clone(),

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use object_store::aws::AmazonS3;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
@@ -18,6 +18,8 @@ use crate::backend::ErrorKind;
 
 /// Larger reads are split into ranges of this size.
 pub(super) const PART_BYTES: u64 = 16 << 20;
+/// Reads from this size on use memory again.
+const POOLED_READ_BYTES: u64 = 1 << 20;
 /// Limit: ranges of one read under way at once.
 const PARTS_AT_ONCE: usize = 4;
 /// Limit: listings under way at once.
@@ -97,8 +99,15 @@ pub(super) async fn read_range(
 ) -> Result<Bytes, Failure> {
     let length = range.end - range.start;
     if length <= PART_BYTES {
-        let part = read(client, path, Some(range), None, u64::MAX).await?;
-        return exact(part.data, length);
+        let capacity = usize::try_from(length).unwrap_or(usize::MAX);
+        if length < POOLED_READ_BYTES {
+            let fresh = || Vec::with_capacity(capacity);
+            return Ok(read_into(client, path, range, None, fresh(), fresh).await?.into());
+        }
+        let mut room = client.buffers().take(capacity);
+        let (place, fresh) = (std::mem::take(&mut *room), || Vec::with_capacity(capacity));
+        *room = read_into(client, path, range, None, place, fresh).await?;
+        return Ok(room.share());
     }
     let whole = BytesMut::with_capacity(usize::try_from(length).unwrap_or(0));
     read_parts(client, path, range, whole, None).await
@@ -140,8 +149,9 @@ async fn read_parts(
             let (client, path, if_match) = (client.clone(), path.clone(), if_match.clone());
             let piece = start..range.end.min(start + PART_BYTES);
             start = piece.end;
+            let fresh = move || BytesMut::with_capacity(part_bytes);
             running.spawn(async move {
-                Ok((piece.start, read_into(&client, &path, piece, if_match, place).await?))
+                Ok((piece.start, read_into(&client, &path, piece, if_match, place, fresh).await?))
             });
         }
         let Some(done) = running.join_next().await else { break };
@@ -153,17 +163,19 @@ async fn read_parts(
     exact(whole.freeze(), length)
 }
 
-/// Reads exactly `range` into `place`. A second attempt takes fresh memory.
-async fn read_into(
+/// Reads exactly `range` into `place`, which is empty. A second attempt takes fresh memory.
+async fn read_into<P: BufMut>(
     client: &Client,
     path: &Path,
     range: Range<u64>,
     if_match: Option<String>,
-    place: BytesMut,
-) -> Result<BytesMut, Failure> {
+    place: P,
+    fresh: impl Fn() -> P,
+) -> Result<P, Failure> {
     let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     let place = Mutex::new(Some(place));
-    let filled = client
+    let fresh = &fresh;
+    let (filled, filled_bytes) = client
         .send(|| {
             let store = client.reads();
             let options = GetOptions {
@@ -173,21 +185,24 @@ async fn read_into(
             };
             let place = place.lock().unwrap_or_else(PoisonError::into_inner).take();
             async move {
-                let mut place = place.unwrap_or_else(|| BytesMut::with_capacity(length));
+                let mut place = place.unwrap_or_else(fresh);
+                let mut filled_bytes = 0;
                 let mut stream = store.get_opts(path, options).await?.into_stream();
                 while let Some(frame) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
                     let frame = frame?;
                     // More than was asked for would run into what stands behind.
-                    place.extend_from_slice(frame.get(..length - place.len()).unwrap_or(&frame));
+                    let wanted = frame.get(..length - filled_bytes).unwrap_or(&frame);
+                    place.put_slice(wanted);
+                    filled_bytes += wanted.len();
                 }
-                Ok(place)
+                Ok((place, filled_bytes))
             }
         })
         .await?;
-    if filled.len() == length {
+    if filled_bytes == length {
         return Ok(filled);
     }
-    let detail = format!("it gave {} bytes instead of {length}", filled.len());
+    let detail = format!("it gave {filled_bytes} bytes instead of {length}");
     Err(Failure::unanswered(ErrorKind::Short, false, detail))
 }
 

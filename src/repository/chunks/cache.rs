@@ -5,12 +5,15 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::base::{ChunkId, Memory, PackId};
+use crate::base::{BufferPool, ChunkId, Memory, PackId};
 use crate::format::pack::BaseName;
 use crate::index::ChunkLocation;
 
 /// Names of bases whose places are kept.
 const BASES_MAX_COUNT: usize = 1 << 17;
+
+/// Memory for bases that is kept to be used again: a part of that of the blocks that are kept.
+const BUFFERS_PART: usize = 8;
 
 /// The chunks of one short name, each with its best copy.
 pub(super) type BaseCopies = Arc<[(ChunkId, ChunkLocation)]>;
@@ -18,13 +21,20 @@ pub(super) type BaseCopies = Arc<[(ChunkId, ChunkLocation)]>;
 /// A block by its pack and offset.
 pub(super) type BlockKey = (PackId, u32);
 
-/// A first-in-first-out cache bounded by bytes.
+/// A cache bounded by bytes. What was asked for since it came to the end of the queue gets a second turn.
 #[derive(Debug)]
 struct Cache<K, V> {
-    entries: HashMap<K, (V, usize)>,
+    entries: HashMap<K, Entry<V>>,
     order: VecDeque<K>,
     held_bytes: usize,
     max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    value: V,
+    bytes: usize,
+    was_asked_for: bool,
 }
 
 impl<K: std::hash::Hash + Eq + Clone, V: Clone> Cache<K, V> {
@@ -32,19 +42,26 @@ impl<K: std::hash::Hash + Eq + Clone, V: Clone> Cache<K, V> {
         Self { entries: HashMap::new(), order: VecDeque::new(), held_bytes: 0, max_bytes }
     }
 
-    fn get(&self, key: &K) -> Option<V> {
-        self.entries.get(key).map(|(value, _)| value.clone())
+    fn get(&mut self, key: &K) -> Option<V> {
+        let entry = self.entries.get_mut(key)?;
+        entry.was_asked_for = true;
+        Some(entry.value.clone())
     }
 
     fn put(&mut self, key: K, value: V, bytes: usize) {
-        if self.entries.insert(key.clone(), (value, bytes)).is_some() {
-            return;
+        let entry = Entry { value, bytes, was_asked_for: false };
+        if self.entries.insert(key.clone(), entry).map(|before| self.held_bytes -= before.bytes).is_none() {
+            self.order.push_back(key);
         }
-        self.order.push_back(key);
         self.held_bytes += bytes;
         while self.held_bytes > self.max_bytes && self.order.len() > 1 {
-            if let Some((_, bytes)) = self.order.pop_front().and_then(|oldest| self.entries.remove(&oldest)) {
-                self.held_bytes -= bytes;
+            let Some(oldest) = self.order.pop_front() else { break };
+            match self.entries.get_mut(&oldest) {
+                Some(entry) if entry.was_asked_for => {
+                    entry.was_asked_for = false;
+                    self.order.push_back(oldest);
+                }
+                _ => self.held_bytes -= self.entries.remove(&oldest).map_or(0, |entry| entry.bytes),
             }
         }
     }
@@ -59,6 +76,8 @@ pub struct ChunkCache {
     extents: Mutex<Cache<(PackId, u32), Bytes>>,
     /// Where bases are, as far as somebody looked ahead.
     bases: Mutex<HashMap<BaseName, BaseCopies>>,
+    /// Memory for the bases of blocks, while they are decoded.
+    pub(super) bases_read: Arc<BufferPool>,
     /// Blocks are read along with what stands behind them in their pack.
     pub(super) reads_ahead: bool,
     working: Mutex<HashSet<BlockKey>>,
@@ -86,6 +105,7 @@ impl ChunkCache {
             packs: Mutex::new(Cache::new(packs_max_bytes)),
             extents: Mutex::new(Cache::new(packs_max_bytes)),
             bases: Mutex::default(),
+            bases_read: BufferPool::new(blocks_max_bytes / BUFFERS_PART),
             reads_ahead,
             working: Mutex::default(),
             worked: Condvar::new(),

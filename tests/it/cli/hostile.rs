@@ -277,16 +277,17 @@ fn strange_but_possible_entries_are_restored_or_named_and_nothing_follows_them()
 }
 
 #[test]
-fn a_file_of_a_pebibyte_made_of_a_few_chunks_ends_the_run_with_a_sentence() {
+fn a_file_longer_than_any_file_can_be_made_of_a_few_chunks_ends_with_a_sentence() {
     let user = User::with_repository();
     let mut hand = Hand::new(&user);
     let mut entry = ListEntry { id: hand.data(&vec![0; 1 << 20]), content_bytes: 1 << 20 };
-    for (level, count) in [(0, 4_096), (1, 4_096), (2, 64)] {
+    // Longer than what a file system could begin to write.
+    for (level, count) in [(0, 4_096), (1, 4_096), (2, 4_096), (3, 128)] {
         let chunk = ListChunk { level, entries: vec![entry; count] };
         entry = ListEntry { id: hand.tree(chunk.encode().unwrap()), content_bytes: chunk.content_bytes() };
     }
-    assert_eq!(entry.content_bytes, 1 << 50);
-    let root = hand.directory(&[RawNode::listed("huge", 1 << 50, &entry.id, 2, 1 << 30)]);
+    assert_eq!(entry.content_bytes, 1 << 63);
+    let root = hand.directory(&[RawNode::listed("huge", 1 << 63, &entry.id, 3, 1 << 43)]);
     let snapshot = hand.finish(&[root]).pop().unwrap().to_string();
     let jail = Jail::new(&user);
     let run = jail.restore(&snapshot, &[]);
