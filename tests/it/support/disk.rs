@@ -89,17 +89,22 @@ impl Disk {
 
     /// Whether anything may be written from now on.
     pub(crate) fn set_writable(&mut self, is_writable: bool) {
-        let how = if is_writable { "rw" } else { "ro" };
+        let how = if is_writable { "bind,rw" } else { "bind,ro" };
         self.ask(&format!("mount -o remount,{how} '{}'", self.folder.display())).unwrap();
     }
 
     /// Takes all space, so that `blocks` are left.
     pub(crate) fn leave_blocks(&self, blocks: u64) {
-        let noise = [0; 4096];
+        let zeros = vec![0; 4096 * 256];
         let mut file = File::create(self.root.join("fill")).unwrap();
         let free = rustix::fs::statvfs(&self.root).unwrap().f_bfree;
         assert!(free >= blocks, "the disk is too small for the test: {free} of {blocks} blocks");
-        (blocks..free).for_each(|_| file.write_all(&noise).unwrap());
+        let mut left = usize::try_from(free - blocks).unwrap() * 4096;
+        while left > 0 {
+            let part = left.min(zeros.len());
+            file.write_all(&zeros[..part]).unwrap();
+            left -= part;
+        }
         assert_eq!(rustix::fs::statvfs(&self.root).unwrap().f_bfree, blocks);
     }
 

@@ -151,7 +151,8 @@ impl Shared {
         let mut text: String = kept.map(|line| format!("{line}\r\n")).collect();
         text.push_str("Connection: close\r\n\r\n");
         server.write_all(text.as_bytes())?;
-        server.write_all(body)?;
+        // A server that refuses from the head alone answers without having read the rest.
+        let _ = server.write_all(body);
         let mut answer = Vec::new();
         server.read_to_end(&mut answer)?;
         Ok(answer)
