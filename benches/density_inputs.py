@@ -268,6 +268,26 @@ def moving_rows(write, name, dtype, width, dropped, added):
     return make
 
 
+def disk_image(folder, settings):
+    """An image of a disk, of whose blocks 1 % are written anew at random places."""
+    source = random.Random(23)
+    blocks = int(16_000 * settings.scale)
+    coarse = bytes(number & 63 for number in range(256))
+    image = bytearray(source.randbytes(4096 * blocks).translate(coarse))
+    for state in range(3):
+        new(folder, state, "disk.img").write_bytes(image)
+        for block in source.sample(range(blocks), blocks // 100):
+            image[4096 * block:4096 * (block + 1)] = source.randbytes(4096).translate(coarse)
+
+
+def raw_weights(folder, settings):
+    """A training run as bytes that no header tells of."""
+    for state, name in enumerate(("bf16-00200", "bf16-00300")):
+        content = given(settings, name).read_bytes()
+        (size,) = struct.unpack("<Q", content[:8])
+        new(folder, state, "weights.bin").write_bytes(b"own" + content[8 + size:])
+
+
 # Opaque data
 
 
@@ -311,6 +331,8 @@ ROWS = {
                   moving_rows("write_npy", "rows.npy", "F32", 64, 0.05, 0.02)),
     "vocabulary": ("bf16 safetensors, tables of rows of 1 KB, 0.5 % dropped, 0.2 % added",
                    moving_rows("write_vocabulary", "model.safetensors", "BF16", 512, 0.005, 0.002)),
+    "raw-bf16": ("bf16 without a container, every 100 steps", raw_weights),
+    "image": ("a disk image, 1 % of its blocks of 4 KiB written", disk_image),
     "gzip": ("gzip'd SQL", opaque_gzip),
     "random": ("random bytes", opaque_random),
 }

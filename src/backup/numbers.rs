@@ -6,16 +6,19 @@
 //! Between two chunks that both versions have, that stretch is known. Where there is none for long, as when
 //! every chunk lost a row, a few places of the run are looked for in the earlier version, near where it is
 //! expected to go on.
+//!
+//! Unknown bytes are treated as one tensor, but for this: what was written anew there need not be numbers, so
+//! they lean unless a sample says that mixing is better.
 
 use bytes::Bytes;
 
 use super::common::{NEEDLE_BYTES, last_in_common};
 use super::pieces::Piece;
 use super::segments::Place;
-use super::tensors::Former;
+use super::tensors::{Former, WHOLE};
 use crate::base::ChunkId;
 use crate::base::limits::{BASE_COUNT_MAX, BASE_MAX_BYTES, BLOCK_BASED_RAW_MAX_BYTES};
-use crate::codec::Hint;
+use crate::codec::{self, Coding, Hint};
 use crate::repository::{BaseChunk, ChunkWriter, Error};
 
 /// A run is stored when it is this long, also without knowing where it ends.
@@ -88,21 +91,32 @@ impl<'a, 'r> Numbers<'a, 'r> {
         }
     }
 
-    /// Takes a chunk that the earlier version has at byte `at`.
-    pub(super) fn known(&mut self, piece: &Piece, at: u64, writer: &mut ChunkWriter) -> Result<(), Error> {
+    /// Takes a chunk that begins at byte `offset`, and that the earlier version has at byte `at`.
+    pub(super) fn known(
+        &mut self,
+        piece: &Piece,
+        offset: u64,
+        at: u64,
+        writer: &mut ChunkWriter,
+    ) -> Result<(), Error> {
         let mut at = at;
-        let values = piece.place.and_then(|place| self.former.values(place));
+        let place = piece.place.or(self.former.place_in_whole(offset));
+        let values = place.and_then(|place| self.former.values(place));
         if let Some((values, _)) = values.filter(|(values, _)| *values != at) {
             // What repeats, as zeros do, stands at several places: the own one counts.
             let own = self.former.chunks(values, values + 1)?;
-            if own.iter().any(|(offset, chunk)| *offset == values && chunk.id == piece.id) {
+            if own.iter().any(|(start, chunk)| *start == values && chunk.id == piece.id) {
                 at = values;
             }
         }
         self.end_run(Some(at), writer)?;
         (self.place, self.unsure_bytes) = (at + to_u64(piece.data.len()), 0);
-        self.tensor = piece.place.map(|place| place.tensor);
+        self.tensor = place.map(|place| place.tensor);
         self.standing = match values {
+            Some((values, _)) if values == at && self.tensor == Some(WHOLE) => match self.standing {
+                Standing::Aligned => Standing::Aligned,
+                _ => Standing::Unsure,
+            },
             Some((values, _)) if values == at => Standing::Aligned,
             Some(_) => Standing::Moved,
             None => Standing::Unsure,
@@ -110,9 +124,28 @@ impl<'a, 'r> Numbers<'a, 'r> {
         Ok(())
     }
 
-    /// Takes a chunk that is not stored yet.
-    pub(super) fn absent(&mut self, piece: &Piece, writer: &mut ChunkWriter) -> Result<(), Error> {
-        let tensor = piece.place.map(|place| place.tensor);
+    /// Takes `bytes` that are stored already, but not as a chunk of the earlier version that is near.
+    pub(super) fn elsewhere(&mut self, bytes: u64) {
+        if self.run.is_empty() && self.standing == Standing::Aligned {
+            self.place = self.place.saturating_add(bytes);
+        } else if self.run.is_empty() {
+            // Where values moved, about as many bytes of the earlier version stand for them.
+            self.place = self.place.saturating_add(bytes - bytes / 16);
+            self.unsure_bytes = self.unsure_bytes.saturating_add(bytes / 8);
+        } else {
+            self.unsure_bytes = self.unsure_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Takes a chunk that begins at byte `offset` and is not stored yet.
+    pub(super) fn absent(
+        &mut self,
+        piece: &Piece,
+        offset: u64,
+        writer: &mut ChunkWriter,
+    ) -> Result<(), Error> {
+        let place = piece.place.or(self.former.place_in_whole(offset));
+        let tensor = place.map(|place| place.tensor);
         if tensor != self.tensor {
             if self.standing == Standing::Aligned {
                 self.end_run(None, writer)?;
@@ -122,21 +155,22 @@ impl<'a, 'r> Numbers<'a, 'r> {
         if self.run_bytes + piece.data.len() > RUN_MAX_BYTES {
             self.end_run(None, writer)?;
         }
-        let begins = piece.place.filter(|place| self.run.is_empty() && place.offset == 0);
+        let begins = place.filter(|place| self.run.is_empty() && place.offset == 0);
         if let Some((values, _)) = begins.and_then(|place| self.former.values(place)) {
             (self.place, self.unsure_bytes) = (values, 0);
         }
         self.run_bytes += piece.data.len();
         // A copy: chunks of one run may lie far apart, and each would keep the whole buffer it was read into.
         let data = Bytes::copy_from_slice(&piece.data);
-        self.run.push(Fresh { id: piece.id, data, hint: piece.hint, place: piece.place });
+        self.run.push(Fresh { id: piece.id, data, hint: piece.hint, place });
         Ok(())
     }
 
     /// Stores what is left.
     pub(super) fn finish(&mut self, writer: &mut ChunkWriter) -> Result<(), Error> {
         let end = self.former.size_bytes();
-        let is_near = end.saturating_sub(self.place) <= to_u64(self.run_bytes) + SLACK_BYTES;
+        let reach = to_u64(self.run_bytes).saturating_add(self.unsure_bytes).saturating_add(SLACK_BYTES);
+        let is_near = end.saturating_sub(self.place) <= reach;
         let is_sign = is_near && self.standing != Standing::Aligned;
         self.end_run(Some(end).filter(|_| is_sign), writer)
     }
@@ -146,23 +180,32 @@ impl<'a, 'r> Numbers<'a, 'r> {
         let run = std::mem::take(&mut self.run);
         let run_bytes = to_u64(std::mem::take(&mut self.run_bytes));
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
+        let is_whole = first.place.is_some_and(|place| place.tensor == WHOLE);
         if let Some(right) = right {
             let begins = first.place.is_none_or(|place| self.is_at(place, self.place));
-            if begins && last.end().is_some_and(|end| self.is_at(end, right)) {
+            let may_mix = begins && (!is_whole || self.standing == Standing::Aligned);
+            if may_mix && last.end().is_some_and(|end| self.is_at(end, right)) {
                 return self.mix(&run, writer);
             }
             let within = right.saturating_sub(run_bytes + SLACK_BYTES);
-            let left = if self.unsure_bytes > 0 { self.place.max(within) } else { self.place };
+            let is_guess = self.unsure_bytes > 0 && !(within..right).contains(&self.place);
+            let left = if is_guess { within } else { self.place };
             return self.lean(&run, left, right, writer);
         }
         if self.standing != Standing::Aligned {
-            match self.look(&run)? {
-                Some((_, end)) if last.end().is_some_and(|place| self.is_at(place, end)) => {}
+            let look = self.next_look();
+            let found = if look { self.look(&run)? } else { None };
+            let mixed = if is_whole && look { self.mixed_coding(&run)? } else { None };
+            let is_sparse = matches!(mixed, Some(Coding::Sparse { .. }));
+            match found {
+                Some((_, end)) if last.end().is_some_and(|place| self.is_at(place, end)) && !is_whole => {}
+                Some(_) if is_sparse => {}
                 Some((start, end)) => {
-                    self.standing = Standing::Moved;
+                    self.standing = if is_whole { Standing::Unsure } else { Standing::Moved };
                     return self.lean(&run, start, end, writer);
                 }
-                None if self.standing == Standing::Moved || self.former_end(last).is_none() => {
+                None if mixed.is_some() => self.misses = 0,
+                None if is_whole || self.standing == Standing::Moved || self.former_end(last).is_none() => {
                     self.unsure_bytes = self.unsure_bytes.saturating_add(run_bytes);
                     return alone(&run, writer);
                 }
@@ -189,15 +232,28 @@ impl<'a, 'r> Numbers<'a, 'r> {
         }
     }
 
+    /// Tells whether it is time to look for a run: seldom, where that was in vain.
+    fn next_look(&mut self) -> bool {
+        self.misses += 1;
+        self.misses <= MISSES_MAX || self.misses.is_multiple_of(SELDOM)
+    }
+
+    /// Returns how the run would be coded if it were mixed with what stood in its place; `None` where that
+    /// does not pay.
+    fn mixed_coding(&self, run: &[Fresh]) -> Result<Option<Coding>, Error> {
+        let values = run.first().and_then(|first| self.former.values(first.place?));
+        let Some((start, left)) = values else { return Ok(None) };
+        let new = bytes_of(run);
+        let old = self.former.read(start, start + left.min(to_u64(new.len())))?;
+        Ok(codec::choose_xor(&new, &old, 0, Hint::Unknown))
+    }
+
     /// Looks for the run in the earlier version; returns which stretch of that it replaces.
     fn look(&mut self, run: &[Fresh]) -> Result<Option<(u64, u64)>, Error> {
-        self.misses += 1;
-        if self.misses > MISSES_MAX && !self.misses.is_multiple_of(SELDOM) {
-            return Ok(None);
-        }
-        let new: Vec<u8> = run.iter().flat_map(|chunk| chunk.data.iter().copied()).collect();
+        let new = bytes_of(run);
         let start = self.place.saturating_sub(BEFORE_BYTES);
-        let reach = self.place + self.unsure_bytes + to_u64(new.len()) + SLACK_BYTES;
+        let ahead = self.unsure_bytes.saturating_add(to_u64(new.len()) + SLACK_BYTES);
+        let reach = self.place.saturating_add(ahead);
         let end = reach.min(start + LOOKED_AT_MAX_BYTES).min(self.former.size_bytes());
         let old = self.former.read(start, end)?;
         let Some((new_at, old_at)) = last_in_common(&new, &old) else { return Ok(None) };
@@ -250,6 +306,10 @@ impl<'a, 'r> Numbers<'a, 'r> {
         }
         Ok(())
     }
+}
+
+fn bytes_of(run: &[Fresh]) -> Vec<u8> {
+    run.iter().flat_map(|chunk| &chunk.data[..]).copied().collect()
 }
 
 /// Stores chunks without bases.

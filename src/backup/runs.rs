@@ -51,11 +51,13 @@ impl<'a, 'r> Runs<'a, 'r> {
             let offset = previous.offset(number);
             self.end_run(Some(number), writer, likeness)?;
             if let (Some(numbers), Some(offset)) = (&mut self.numbers, offset) {
-                numbers.known(piece, offset, writer)?;
+                numbers.known(piece, list.content_bytes(), offset, writer)?;
             }
             if let Some(previous) = &mut self.previous {
                 previous.reached(number);
             }
+        } else if let Some(numbers) = &mut self.numbers {
+            numbers.elsewhere(u64::try_from(piece.data.len()).unwrap_or(u64::MAX));
         }
         self.stand_beside(list);
         Ok(())
@@ -72,7 +74,7 @@ impl<'a, 'r> Runs<'a, 'r> {
         match (piece.hint, &mut self.numbers) {
             (Hint::Text, _) => {}
             (Hint::Unknown | Hint::Elements(_), Some(numbers)) => {
-                numbers.absent(piece, writer)?;
+                numbers.absent(piece, list.content_bytes(), writer)?;
                 self.stand_beside(list);
                 return Ok(());
             }

@@ -10,6 +10,9 @@ use crate::format::node::ChunkRef;
 use crate::index::IndexDatabase;
 use crate::repository::{BaseChunk, ChunkReader, Error, StoredFile};
 
+/// Stands for all bytes of a file without tensors, where a tensor has its number.
+pub(super) const WHOLE: usize = usize::MAX;
+
 /// Where a tensor stands in the earlier file.
 #[derive(Debug, Clone, Copy)]
 struct Stretch {
@@ -30,14 +33,24 @@ impl<'a, 'r> Former<'a, 'r> {
     /// Looks into an earlier file for the tensors of `layout`. One that cannot be read is as good as none.
     pub(super) fn new(reader: &'a ChunkReader<'r>, layout: Option<&Layout>, older: &Older) -> Option<Self> {
         let stored = StoredFile::new(reader, &older.content, older.size_bytes).ok()?;
-        let tensors = layout.and_then(|layout| Some(tensors_of(layout, &container::layout(&stored)?)));
+        let size_bytes = older.size_bytes;
+        let tensors = match layout {
+            Some(layout) => container::layout(&stored).map(|before| tensors_of(layout, &before)),
+            None => Some(HashMap::from([(WHOLE, Stretch { offset: 0, length_bytes: size_bytes })])),
+        };
         let index = reader.repository().index();
-        Some(Self { stored, index, tensors: tensors.unwrap_or_default(), size_bytes: older.size_bytes })
+        Some(Self { stored, index, tensors: tensors.unwrap_or_default(), size_bytes })
     }
 
     /// Tells whether it has any tensor of the new file.
     pub(super) fn has_tensors(&self) -> bool {
-        !self.tensors.is_empty()
+        self.tensors.keys().any(|number| *number != WHOLE)
+    }
+
+    /// Returns the place of what begins at byte `offset` of the new file and is in no tensor; only where none
+    /// has tensors.
+    pub(super) fn place_in_whole(&self, offset: u64) -> Option<Place> {
+        self.tensors.contains_key(&WHOLE).then_some(Place { tensor: WHOLE, offset })
     }
 
     /// Returns the length of the earlier file.

@@ -4,7 +4,7 @@ use super::{User, objects};
 use crate::support::postgres::Postgres;
 
 /// Names of the parts of the only modified file that `diff` tells.
-fn changed_parts(user: &User) -> Vec<String> {
+pub(super) fn changed_parts(user: &User) -> Vec<String> {
     let told = objects(&user.ok(&["--json", "diff", "latest~1", "latest"]));
     let difference = told.iter().find(|object| object["change"] == "modified").expect("a modified file");
     let changed = difference["parts"]["changed"].as_array().unwrap_or_else(|| panic!("{difference}"));
