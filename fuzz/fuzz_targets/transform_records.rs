@@ -6,27 +6,12 @@ use libfuzzer_sys::fuzz_target;
 use snap::codec::{Base, BaseUse, Coding, PartCoder, decode, encode};
 use snap::container::QuantKind;
 
-const KINDS: [QuantKind; 13] = [
-    QuantKind::Q4_0,
-    QuantKind::Q4_1,
-    QuantKind::Q5_0,
-    QuantKind::Q5_1,
-    QuantKind::Q8_0,
-    QuantKind::Q2K,
-    QuantKind::Q3K,
-    QuantKind::Q4K,
-    QuantKind::Q5K,
-    QuantKind::Q6K,
-    QuantKind::Iq4Nl,
-    QuantKind::Iq4Xs,
-    QuantKind::Mxfp4,
-];
-
 fuzz_target!(|data: &[u8]| {
     let Some(([pick, turn, lead, skip], raw)) = data.split_first_chunk::<4>() else { return };
     let coder = if pick & 128 == 0 { PartCoder::Raw } else { PartCoder::Literals };
     let lead = *lead;
-    let coding = Coding::Records { kind: KINDS[usize::from(*pick) % KINDS.len()], lead, coder };
+    let kind = QuantKind::ALL[usize::from(*pick) % QuantKind::ALL.len()];
+    let coding = Coding::Records { kind, lead, coder };
     let bytes = [*turn; 40];
     let base = Base { use_: BaseUse::Xor, bytes: &bytes, skip: usize::from(*skip) };
     for base in [Base::NONE, base] {

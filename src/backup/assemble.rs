@@ -323,18 +323,32 @@ impl<'a, 'r> Assembler<'a, 'r> {
         if let Some(kin) = kin.filter(|_| candidates.is_empty() || layout.is_some()) {
             candidates.extend(kin::look(self.writer.repository(), &kin)?);
         }
-        let former = |older: &Older| Some((older.clone(), Former::new(self.reader, layout, older)?));
-        let mut formers: Vec<(Older, Former)> = match class {
-            Class::Dump | Class::Opaque => Vec::new(),
-            Class::General | Class::Tensors => candidates.iter().filter_map(former).collect(),
+        let chosen = match class {
+            Class::Dump | Class::Opaque => None,
+            Class::General | Class::Tensors => self.former_among(&candidates, layout),
         };
-        let chosen = formers.iter().position(|(_, former)| former.has_tensors()).unwrap_or(0);
-        let chosen = (chosen < formers.len()).then(|| formers.swap_remove(chosen));
         let (older, former) = chosen.unzip();
         let older = older.or(candidates.into_iter().next()).filter(|_| class != Class::Opaque);
         let previous = older.map(|older| Previous::new(self.reader, &older.content, older.size_bytes));
         let runs = Runs::new(previous, former.map(Numbers::new));
         Ok(NewContent { list: ListWriter::new(), runs, kin })
+    }
+
+    /// Returns the first candidate that has tensors of the new file, or else the first that can be read. None
+    /// behind it is opened.
+    fn former_among(&self, candidates: &[Older], layout: Option<&Layout>) -> Option<(Older, Former<'a, 'r>)> {
+        let mut chosen = None;
+        for older in candidates {
+            let Some(former) = Former::new(self.reader, layout, older) else { continue };
+            let fits = layout.is_none() || former.has_tensors();
+            if fits || chosen.is_none() {
+                chosen = Some((older.clone(), former));
+            }
+            if fits {
+                break;
+            }
+        }
+        chosen
     }
 
     /// Stores the chunks that are new, and lists them all.

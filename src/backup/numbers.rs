@@ -96,10 +96,9 @@ impl<'a, 'r> Numbers<'a, 'r> {
         &mut self,
         piece: &Piece,
         offset: u64,
-        at: u64,
+        mut at: u64,
         writer: &mut ChunkWriter,
     ) -> Result<(), Error> {
-        let mut at = at;
         let place = piece.place.or(self.former.place_in_whole(offset));
         let values = place.and_then(|place| self.former.values(place));
         if let Some((values, _)) = values.filter(|(values, _)| *values != at) {
@@ -273,9 +272,8 @@ impl<'a, 'r> Numbers<'a, 'r> {
         }
         let hint = run.first().map_or(Hint::Unknown, |first| first.hint);
         let hint = if run.iter().all(|chunk| chunk.hint == hint) { hint } else { Hint::Unknown };
-        let chunks: Vec<(ChunkId, Bytes)> = run.iter().map(|chunk| (chunk.id, chunk.data.clone())).collect();
-        let run_bytes: usize = run.iter().map(|chunk| chunk.data.len()).sum();
-        if run_bytes <= SHARED_MAX_BYTES {
+        let chunks = chunks_of(run);
+        if length_of(run) <= SHARED_MAX_BYTES {
             self.former.look_up_depths(&mut bases)?;
             return writer.add_run(&chunks, hint, &bases);
         }
@@ -286,7 +284,7 @@ impl<'a, 'r> Numbers<'a, 'r> {
     fn mix(&self, run: &[Fresh], writer: &mut ChunkWriter) -> Result<(), Error> {
         let follows = |one: &Fresh, next: &Fresh| one.place.is_some() && one.end() == next.place;
         for part in run.chunk_by(follows) {
-            let part_bytes: usize = part.iter().map(|chunk| chunk.data.len()).sum();
+            let part_bytes = length_of(part);
             let first = part.first().filter(|_| part_bytes >= ALONE_MIN_BYTES);
             let values = first.and_then(|first| Some((first.hint, self.former.values(first.place?)?)));
             let Some((hint, (start, left))) = values else {
@@ -300,9 +298,8 @@ impl<'a, 'r> Numbers<'a, 'r> {
             };
             let skip = usize::try_from(start - offset);
             let skip = skip.map_err(|_| Error::Internal { what: "place in a base" })?;
-            let chunks: Vec<_> = part.iter().map(|chunk| (chunk.id, chunk.data.clone())).collect();
             let bases: Vec<BaseChunk> = bases.into_iter().map(|(_, base)| base).collect();
-            writer.add_mixed(&chunks, hint, &bases, skip)?;
+            writer.add_mixed(&chunks_of(part), hint, &bases, skip)?;
         }
         Ok(())
     }
@@ -310,6 +307,14 @@ impl<'a, 'r> Numbers<'a, 'r> {
 
 fn bytes_of(run: &[Fresh]) -> Vec<u8> {
     run.iter().flat_map(|chunk| &chunk.data[..]).copied().collect()
+}
+
+fn chunks_of(run: &[Fresh]) -> Vec<(ChunkId, Bytes)> {
+    run.iter().map(|chunk| (chunk.id, chunk.data.clone())).collect()
+}
+
+fn length_of(run: &[Fresh]) -> usize {
+    run.iter().map(|chunk| chunk.data.len()).sum()
 }
 
 /// Stores chunks without bases.
@@ -323,8 +328,7 @@ fn alone(run: &[Fresh], writer: &mut ChunkWriter) -> Result<(), Error> {
 /// Leaves out chunks from the middle until one block may have them all as bases.
 fn within_bounds(chunks: Vec<(u64, BaseChunk)>) -> Vec<BaseChunk> {
     let mut bases: Vec<BaseChunk> = chunks.into_iter().map(|(_, base)| base).collect();
-    let bytes = |bases: &[BaseChunk]| bases.iter().map(|base| u64::from(base.length_bytes)).sum::<u64>();
-    let mut left = bytes(&bases);
+    let mut left: u64 = bases.iter().map(|base| u64::from(base.length_bytes)).sum();
     let count_max = usize::try_from(BASE_COUNT_MAX).unwrap_or(usize::MAX);
     if left <= BASE_MAX_BYTES && bases.len() <= count_max {
         return bases;

@@ -14,8 +14,9 @@ use crate::base::Entropy;
 /// How the names of unfinished files start; no object's name does.
 pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
 
-/// Files from this size on do not stay in the system's cache, where they would push out what others use.
-const PASSING_BYTES: usize = 1 << 20;
+/// Reads and files from this size on do not stay in the system's cache, where they would push out what others
+/// use.
+pub(crate) const PASSING_BYTES: usize = 1 << 20;
 
 /// Limit: names tried for one temporary file.
 const NAME_TRIES: u32 = 16;

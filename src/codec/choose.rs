@@ -55,22 +55,6 @@ mod tests {
     use crate::codec::{Base, BaseUse, decode, encode};
     use crate::container::QuantKind;
 
-    const QUANT_KINDS: [QuantKind; 13] = [
-        QuantKind::Q4_0,
-        QuantKind::Q4_1,
-        QuantKind::Q5_0,
-        QuantKind::Q5_1,
-        QuantKind::Q8_0,
-        QuantKind::Q2K,
-        QuantKind::Q3K,
-        QuantKind::Q4K,
-        QuantKind::Q5K,
-        QuantKind::Q6K,
-        QuantKind::Mxfp4,
-        QuantKind::Iq4Nl,
-        QuantKind::Iq4Xs,
-    ];
-
     fn noise(seed: &str, length: usize) -> Vec<u8> {
         let mut noise = vec![0; length];
         blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut noise);
@@ -129,7 +113,7 @@ mod tests {
             Element::Integer { width_bytes: 8 },
             Element::Bytes,
         ];
-        hints.extend(QUANT_KINDS.map(Element::Quant));
+        hints.extend(QuantKind::ALL.map(Element::Quant));
         let text = b"select id, name from accounts where id = 5;\n".repeat(5000);
         for raw in [text, noise("noise", 100_000), vec![0; 100_000]] {
             let honest = share(&raw, choose(&raw, Hint::Unknown), Base::NONE);
@@ -142,7 +126,7 @@ mod tests {
 
     #[test]
     fn quantised_weights_of_any_kind_never_lose_and_gain_what_their_scales_hold() {
-        for kind in QUANT_KINDS {
+        for kind in QuantKind::ALL {
             let record_bytes = usize::try_from(kind.record_bytes()).unwrap();
             let mut records = noise("records", 2000 * record_bytes);
             let coded = |records: &[u8]| {

@@ -17,22 +17,6 @@ fn decode(coded: &[u8], raw_bytes: usize, base: &[u8]) -> Result<Vec<u8>, CodecE
     decoded
 }
 
-const KINDS: [QuantKind; 13] = [
-    QuantKind::Q4_0,
-    QuantKind::Q4_1,
-    QuantKind::Q5_0,
-    QuantKind::Q5_1,
-    QuantKind::Q8_0,
-    QuantKind::Q2K,
-    QuantKind::Q3K,
-    QuantKind::Q4K,
-    QuantKind::Q5K,
-    QuantKind::Q6K,
-    QuantKind::Iq4Nl,
-    QuantKind::Iq4Xs,
-    QuantKind::Mxfp4,
-];
-
 /// Codings of every transform, with this coder.
 fn codings(coder: PartCoder) -> Vec<Coding> {
     let mut all = vec![Coding::Whole(coder)];
@@ -47,7 +31,7 @@ fn codings(coder: PartCoder) -> Vec<Coding> {
             }
         }
     }
-    for kind in KINDS {
+    for kind in QuantKind::ALL {
         for lead in [0, 1, 16] {
             all.push(Coding::Records { kind, lead, coder });
         }

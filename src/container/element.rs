@@ -56,6 +56,23 @@ pub enum QuantKind {
 }
 
 impl QuantKind {
+    /// All kinds.
+    pub const ALL: [Self; 13] = [
+        Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q8_0,
+        Self::Q2K,
+        Self::Q3K,
+        Self::Q4K,
+        Self::Q5K,
+        Self::Q6K,
+        Self::Iq4Nl,
+        Self::Iq4Xs,
+        Self::Mxfp4,
+    ];
+
     /// Returns the length of one record in bytes.
     pub fn record_bytes(self) -> u32 {
         match self {

@@ -70,6 +70,14 @@ pub struct ChunkLocation {
     pub ordinal: u64,
 }
 
+impl ChunkLocation {
+    /// Returns where it lies in the block's plaintext.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        let start = usize::try_from(self.chunk_offset).unwrap_or(usize::MAX);
+        start..start.saturating_add(usize::try_from(self.length_bytes).unwrap_or(usize::MAX))
+    }
+}
+
 /// One pack as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackInfo {

@@ -207,11 +207,9 @@ fn append(
     chunk: &Found,
     text: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let place = usize::try_from(chunk.location.chunk_offset).unwrap_or(usize::MAX);
-    let length = usize::try_from(chunk.location.length_bytes).unwrap_or(usize::MAX);
     match reader.block_untested(&chunk.location.block, None) {
         Ok(block) => {
-            let plain = block.get(place..place.saturating_add(length));
+            let plain = block.get(chunk.location.range());
             let is_right = |plain: &&[u8]| chunk_id(&reader.repository().keys, content, plain) == chunk.id;
             if let Some(plain) = plain.filter(is_right) {
                 text.extend_from_slice(plain);

@@ -140,9 +140,7 @@ impl<'r> ChunkReader<'r> {
         location: &ChunkLocation,
     ) -> Result<Bytes, Error> {
         let object = || ObjectKey::pack(&location.block.pack).to_string();
-        let start = usize::try_from(location.chunk_offset).unwrap_or(usize::MAX);
-        let length = usize::try_from(location.length_bytes).unwrap_or(usize::MAX);
-        let Some(plain) = block.get(start..start.saturating_add(length)) else {
+        let Some(plain) = block.get(location.range()) else {
             let reason = "chunk beyond the end of its block".to_owned();
             return Err(Error::Damaged { object: object(), reason });
         };

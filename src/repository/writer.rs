@@ -21,7 +21,7 @@ use bytes::Bytes;
 pub use moved::sealed_bytes;
 pub(crate) use open::BASED_BLOCK_BYTES;
 use open::{OpenBlock, OpenBlocks, Slot};
-use plain::{Chunk, Plain};
+use plain::{Chunk, is_same};
 
 use super::bases::{BASE_BYTES, BaseChunk, gather, gather_exactly};
 use super::uploader::{UploadContext, Uploader};
@@ -209,8 +209,7 @@ impl ChunkWriter {
         if !self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
             return Ok(false);
         }
-        let is_kept = |kept: &Bytes| kept.as_ptr() == buffer.as_ptr() && kept.len() == buffer.len();
-        if !self.kept.as_ref().is_some_and(is_kept) {
+        if !self.kept.as_ref().is_some_and(|kept| is_same(kept, buffer)) {
             self.open.keep_only(Some(buffer));
             self.kept = Some(buffer.clone());
         }
@@ -293,7 +292,6 @@ impl ChunkWriter {
             return Ok(());
         }
         let mut block = OpenBlock { bases: bases.to_vec(), skip, ..OpenBlock::default() };
-        block.raw = Plain::copied(&self.open.buffers, run_bytes);
         block.add_run(run, &self.open.buffers, run_bytes)?;
         self.flush_block(Slot::own(hint, bases), block)
     }

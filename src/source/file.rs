@@ -13,9 +13,8 @@ use super::error::SourceError;
 use super::listing::{ShortPath, open_quietly};
 use super::metadata::{Metadata, ctime_of, mtime_of, stored_blocks_bytes_of};
 use crate::base::Time;
+use crate::base::durable::PASSING_BYTES;
 
-/// Reads from this size on do not stay in the system's cache.
-const PASSING_BYTES: usize = 1 << 20;
 /// `RWF_DONTCACHE`.
 const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 

@@ -26,7 +26,7 @@ pub(crate) mod shim {
 macro_rules! targets {
     ($($name:ident $path:literal)*) => {
         $(
-            #[allow(unused_attributes)] // They are programs of their own elsewhere.
+            #[expect(unused_attributes, reason = "`no_main`: the fuzzer makes a program of each")]
             #[path = $path]
             mod $name;
         )*

@@ -50,8 +50,9 @@ impl<K: std::hash::Hash + Eq + Clone, V: Clone> Cache<K, V> {
 
     fn put(&mut self, key: K, value: V, bytes: usize) {
         let entry = Entry { value, bytes, was_asked_for: false };
-        if self.entries.insert(key.clone(), entry).map(|before| self.held_bytes -= before.bytes).is_none() {
-            self.order.push_back(key);
+        match self.entries.insert(key.clone(), entry) {
+            Some(before) => self.held_bytes -= before.bytes,
+            None => self.order.push_back(key),
         }
         self.held_bytes += bytes;
         while self.held_bytes > self.max_bytes && self.order.len() > 1 {

@@ -89,9 +89,8 @@ impl ChunkReader<'_> {
                 Some((known, block)) if known == key => block,
                 _ => self.untested_at_depth(&chunk.block, None, depth + 1)?,
             };
-            let start = usize::try_from(chunk.chunk_offset).unwrap_or(usize::MAX);
-            let end = start.saturating_add(usize::try_from(chunk.length_bytes).unwrap_or(usize::MAX));
-            let plain = block.get(start..end).ok_or_else(|| damaged("base beyond the end of its block"))?;
+            let plain =
+                block.get(chunk.range()).ok_or_else(|| damaged("base beyond the end of its block"))?;
             base.extend_from_slice(plain);
             last = Some((key, block));
         }

@@ -35,6 +35,11 @@ struct Stretch {
     end: usize,
 }
 
+/// Tells whether both are the same memory.
+pub(super) fn is_same(one: &Bytes, other: &Bytes) -> bool {
+    one.as_ptr() == other.as_ptr() && one.len() == other.len()
+}
+
 impl Stretch {
     /// Returns `data` as a stretch of `buffer`; `None` where it is none.
     fn of(data: &[u8], buffer: &Bytes) -> Option<Self> {
@@ -44,7 +49,7 @@ impl Stretch {
     }
 
     fn is_of(&self, buffer: &Bytes) -> bool {
-        self.buffer.as_ptr() == buffer.as_ptr() && self.buffer.len() == buffer.len()
+        is_same(&self.buffer, buffer)
     }
 
     fn bytes(&self) -> &[u8] {
@@ -53,11 +58,6 @@ impl Stretch {
 }
 
 impl Plain {
-    /// Returns no bytes yet, with room for `capacity_bytes` of a copy.
-    pub(super) fn copied(buffers: &Arc<BufferPool>, capacity_bytes: usize) -> Self {
-        Self { copy: buffers.take(capacity_bytes), stretch: None }
-    }
-
     /// Appends a chunk; a copy takes memory of `buffers`, at first `capacity_bytes`.
     pub(super) fn push(&mut self, chunk: Chunk<'_>, buffers: &Arc<BufferPool>, capacity_bytes: usize) {
         let Chunk { data, buffer } = chunk;

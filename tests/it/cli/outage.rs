@@ -111,9 +111,28 @@ impl Far {
         }
     }
 
-    fn run_named(&self, name: &str) -> Run {
+    fn spawn_named(&self, name: &str) -> Child {
         let words = self.words_of(name);
-        self.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+        self.spawn(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn run_named(&self, name: &str) -> Run {
+        self.spawn_named(name).wait_with_output().unwrap().into()
+    }
+
+    /// Begins `name` and holds it at its request `from` until the gate opens; tells whether it came there.
+    fn spawn_held(&self, name: &str, from: u64) -> (Child, Arc<Gate>, bool) {
+        let gate = Arc::new(Gate::default());
+        let passed = gate.clone();
+        self.proxy.set(move |request| {
+            if request.number == from {
+                passed.pass();
+            }
+            Trouble::Pass
+        });
+        let mut child = self.spawn_named(name);
+        let is_reached = gate.reached(|| child.try_wait().unwrap().is_some());
+        (child, gate, is_reached)
     }
 
     /// Runs what was cut off once more, as a person does who knows that the first one is dead; fails unless
@@ -312,17 +331,8 @@ fn a_server_that_is_killed_and_comes_back_costs_no_command() {
     let (far, dice) = (Far::at(&server), Dice::new(seed()));
     for name in ["backup", "prune", "copy"] {
         far.prepare(name);
-        let gate = Arc::new(Gate::default());
-        let (from, passed) = (3 + dice.below(15), gate.clone());
-        far.proxy.set(move |request| {
-            if request.number == from {
-                passed.pass();
-            }
-            Trouble::Pass
-        });
-        let words = far.words_of(name);
-        let mut child = far.spawn(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        let is_reached = gate.reached(|| child.try_wait().unwrap().is_some());
+        let from = 3 + dice.below(15);
+        let (child, gate, is_reached) = far.spawn_held(name, from);
         if is_reached {
             server.kill_and_start();
         }
@@ -345,17 +355,8 @@ fn a_run_on_a_server_killed_at_any_request_leaves_every_snapshot_whole_and_the_n
     while rounds < 6 || Instant::now() < end {
         let name = ["backup", "prune", "copy"][rounds % 3];
         far.prepare(name);
-        let gate = Arc::new(Gate::default());
-        let (from, passed) = (1 + dice.below(30), gate.clone());
-        far.proxy.set(move |request| {
-            if request.number == from {
-                passed.pass();
-            }
-            Trouble::Pass
-        });
-        let words = far.words_of(name);
-        let mut child = far.spawn(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        let is_reached = gate.reached(|| child.try_wait().unwrap().is_some());
+        let from = 1 + dice.below(30);
+        let (mut child, gate, is_reached) = far.spawn_held(name, from);
         let _ = child.kill();
         gate.open();
         child.wait().unwrap();
