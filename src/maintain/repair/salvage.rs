@@ -1,8 +1,7 @@
 //! What is whole in a damaged pack, stored again block by block.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,8 +10,9 @@ use rayon::prelude::*;
 
 use super::packs::{RepairPacksError, RepairedPack};
 use crate::backend::{ErrorKind, ObjectKey};
+use crate::base::durable::{Temporary, make_folder, sync_folder};
 use crate::base::limits::PACK_SIZE_MAX_BYTES;
-use crate::base::{ChunkId, PackId};
+use crate::base::{ChunkId, Entropy, PackId};
 use crate::codec::CodecError;
 use crate::crypto::KeyRing;
 use crate::format::pack::{Content, DirectoryBlock};
@@ -25,16 +25,21 @@ use crate::repository::{ChunkReader, ChunkWriter, Error, Repository, WriterStats
 const BATCH_BLOCKS: usize = 32;
 
 /// Writes a damaged pack into the folder aside. One that is there already with the same bytes is left.
-fn keep_aside(folder: &Path, id: &PackId, bytes: &[u8]) -> Result<(), RepairPacksError> {
+fn keep_aside(
+    folder: &Path,
+    id: &PackId,
+    bytes: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<(), RepairPacksError> {
     let path = folder.join(format!("{id}.pack"));
     let write = || -> io::Result<()> {
-        std::fs::create_dir_all(folder)?;
+        make_folder(folder)?;
         if std::fs::read(&path).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
+        // A part of a pack must not pass for the pack, nor stand in the way of the next try.
+        Temporary::write(folder, bytes, entropy)?.place_new(&path)?;
+        sync_folder(folder)
     };
     write().map_err(|source| RepairPacksError::Aside { path: path.clone(), source })
 }
@@ -154,7 +159,7 @@ impl<'r> Salvage<'r> {
             let object = ObjectKey::pack(id).to_string();
             return Err(Error::Damaged { object, reason: reason.to_owned() }.into());
         }
-        keep_aside(folder, id, bytes)
+        keep_aside(folder, id, bytes, self.repository.entropy().as_ref())
     }
 
     /// Says what is wrong with the first block that does not give all its chunks.

@@ -1,6 +1,8 @@
 //! Disks that are really full, have no name for one file more, or may not be written: a clear error, nothing
 //! half done, and the same command again once there is space.
 
+mod repair;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -52,11 +54,16 @@ impl Place {
             place.ok(&["backup", "src"]);
         }
         place.user.write("src/changes", noise(2, 600_000));
-        copy(place.disk.root().join("repository").as_path(), place.saved.path());
-        for folder in [".cache", ".local"] {
-            copy(&place.user.path(folder), place.saved.path());
-        }
+        place.save();
         place
+    }
+
+    /// What is there now is the beginning.
+    fn save(&self) {
+        for from in [self.repository(), self.user.path(".cache"), self.user.path(".local")] {
+            let _ = std::fs::remove_dir_all(self.saved.path().join(from.file_name().unwrap()));
+            copy(&from, self.saved.path());
+        }
     }
 
     /// Puts everything back to where it was in the beginning.
@@ -341,6 +348,8 @@ fn a_disk_that_may_only_be_read_is_read_and_written_again_later() {
         &["prune", "--keep-last", "1"],
         &["key", "add", "--new-key-file", "second"],
         &["repair", "index"],
+        &["repair", "packs"],
+        &["repair", "snapshots"],
     ];
     for words in writers {
         require_told(&place.run(words), "Read-only file system", "rights of this user", &words.join(" "));
@@ -365,6 +374,9 @@ fn a_folder_whose_rights_are_lost_is_named_and_costs_nothing() {
         &["forget", "latest~1"],
         &["prune", "--keep-last", "1", "--grace", "0"],
         &["repair", "index"],
+        &["repair", "packs"],
+        &["repair", "snapshots"],
+        &["key", "add", "--new-key-file", "second"],
     ];
     let lost = [
         ("packs", 0o500),
@@ -374,6 +386,7 @@ fn a_folder_whose_rights_are_lost_is_named_and_costs_nothing() {
         ("plans", 0o500),
         ("locks", 0o500),
         ("locks", 0),
+        ("keys", 0o500),
     ];
     let mut refused = 0;
     for (folder, mode) in lost {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use snap::backend::faulty::{Fault, FaultEffect, FaultPlan, FaultyBackend};
-use snap::backend::{Backend, ObjectKind};
+use snap::backend::{Backend, ObjectKey, ObjectKind};
 use snap::base::{SnapshotId, SystemEntropy};
 use snap::maintain::copy::{CopySelection, copy};
 use snap::maintain::forget::forget;
@@ -14,6 +14,8 @@ use snap::maintain::repair::{RepairIndexOptions, repair_index};
 use snap::maintain::retention::{Keep, RetentionPolicy};
 use snap::repository::{OpenSecret, Repository};
 
+use super::damage::{DAMAGES, damage};
+use super::repair::{ROUNDS_MAX, readable, repair_packs_of, repair_snapshots_of, require_no_worse};
 use super::witness::{remember, witness};
 use super::world::{Dice, Files, World, prune_options, secret};
 use crate::support::sweep_number;
@@ -38,6 +40,7 @@ struct Run {
     hosts: Vec<Host>,
     steps: u64,
     faults: u64,
+    damages: u64,
     /// The host that opened the repository last, and what it opened.
     opened: Option<(usize, Arc<Repository>)>,
 }
@@ -72,7 +75,7 @@ impl Run {
             state: tempfile::tempdir().unwrap(),
         };
         let hosts = (0..hosts).map(host).collect();
-        Self { seed, dice, world, hosts, steps: 0, faults: 0, opened: None }
+        Self { seed, dice, world, hosts, steps: 0, faults: 0, damages: 0, opened: None }
     }
 
     fn context(&self, what: &str) -> String {
@@ -149,6 +152,10 @@ impl Run {
             _ => assert!(faulty.reached(), "{}", self.context("forget failed")),
         }
         self.world.model.retain(|id, _| !gone.contains(id) || left.contains(id));
+        // Where not even a lease finds space, what was dropped leaves no trace until somebody takes it.
+        if faulty.reached() {
+            let _ = prune(&self.world.open(None), prune_options(GRACE_SECONDS));
+        }
     }
 
     fn prune(&mut self, host: usize, policy: RetentionPolicy) {
@@ -200,10 +207,70 @@ impl Run {
         assert!(is_fine, "{}: {outcome:?}", self.context("repair, copy or key"));
     }
 
+    /// Damages an object. A check names it, repairs cost nothing that could be read, and snapshots go on as
+    /// what is left of them.
+    fn damage(&mut self, host: usize) {
+        let kinds = [ObjectKind::Pack, ObjectKind::Pack, ObjectKind::Index, ObjectKind::Snapshot];
+        let kind = kinds[self.dice.below(kinds.len() as u64) as usize];
+        let infos = self.world.store.list(kind).unwrap();
+        if infos.is_empty() {
+            return;
+        }
+        let key = infos[self.dice.below(infos.len() as u64) as usize].key.clone();
+        let how = DAMAGES[self.dice.below(DAMAGES.len() as u64) as usize];
+        // Hosts that saw a snapshot which is deleted without a forget say so: a law of `witness`.
+        let is_alarm = kind == ObjectKind::Snapshot && how == "deleted";
+        if is_alarm || !damage(&self.world, &key, how, &self.dice) {
+            return;
+        }
+        self.damages += 1;
+        let context = self.context(&format!("{key} {how}"));
+        let repository = self.world.open(Some(self.hosts[host].index.path()));
+        let report = self.world.check(&repository);
+        let is_named = report.findings.iter().any(|finding| finding.object == key.path());
+        assert!(is_named || how == "deleted", "{context}: {:?}", report.findings);
+        if kind == ObjectKind::Snapshot {
+            let id = SnapshotId(key.id_bytes().unwrap());
+            forget(&repository, &[id], false).unwrap_or_else(|error| panic!("{context}: {error}"));
+            self.world.model.remove(&id);
+        }
+        let before = readable(&self.world, &repository, &context);
+        let is_less = self.world.model.iter().any(|(id, files)| before.get(id) != Some(files));
+        assert!(!is_less || report.is_damaged(), "{context}: lost silently");
+        repair_packs_of(&self.world, &repository, &key, &context);
+        self.world.wait(60);
+        self.world.write_source(&self.hosts[host].files);
+        let id = self.world.backup_in(&repository, &self.hosts[host].name);
+        let id = id.unwrap_or_else(|error| panic!("{context}: {error}"));
+        self.world.model.insert(id, self.hosts[host].files.clone());
+        require_no_worse(&before, &readable(&self.world, &repository, &context), &context);
+        self.go_on_with_what_is_left(&repository, &key, &context);
+    }
+
+    fn go_on_with_what_is_left(&mut self, repository: &Arc<Repository>, key: &ObjectKey, context: &str) {
+        for one in repair_snapshots_of(&self.world, repository, context).repaired {
+            if one.is_lost {
+                forget(repository, &[one.id], false).unwrap();
+            }
+            self.world.model.remove(&one.id);
+            if let Some(repaired) = one.repaired {
+                let left = self.world.restore(repository, &repaired);
+                self.world.model.insert(repaired, left.unwrap_or_else(|error| panic!("{context}: {error}")));
+            }
+        }
+        // What leaned on what is lost is found now.
+        for _ in 0..ROUNDS_MAX {
+            if self.world.check(repository).is_damaged() {
+                repair_packs_of(&self.world, repository, key, context);
+            }
+        }
+        self.require_whole("after damage");
+    }
+
     fn step(&mut self) {
         self.steps += 1;
         let host = self.dice.below(self.hosts.len() as u64) as usize;
-        match self.dice.below(16) {
+        match self.dice.below(18) {
             0..=6 => self.backup(host),
             7 => self.forget(host),
             8..=10 => self.prune(host, RetentionPolicy::default()),
@@ -211,7 +278,8 @@ impl Run {
                 let which = self.dice.below(3);
                 self.others(host, which);
             }
-            14 => self.hosts[host].index = tempfile::tempdir().unwrap(),
+            14 | 15 => self.damage(host),
+            16 => self.hosts[host].index = tempfile::tempdir().unwrap(),
             // Also back, as when a host's clock was wrong.
             _ => self.world.set_clock_error(self.dice.below(7_200) as i64 - 3_600),
         }
@@ -241,7 +309,8 @@ impl Run {
     }
 }
 
-fn sequence(seed: u64, steps: u64) -> (u64, u64) {
+/// Returns how many steps, faults and damages there were.
+fn sequence(seed: u64, steps: u64) -> [u64; 3] {
     let mut run = Run::new(seed, 1 + seed % 3);
     for step in 0..steps {
         run.step();
@@ -250,7 +319,7 @@ fn sequence(seed: u64, steps: u64) -> (u64, u64) {
         }
     }
     run.end();
-    (run.steps, run.faults)
+    [run.steps, run.faults, run.damages]
 }
 
 /// Hourly backups by three hosts and a daily prune that keeps the last few, with faults throughout.
@@ -289,13 +358,15 @@ fn whatever_hosts_do_and_stores_fail_at_the_model_is_what_is_stored() {
     let first = sweep_number("SNAP_SWEEP_SEED").unwrap_or(1);
     let limit = sweep_number("SNAP_SWEEP_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
     let start = Instant::now();
-    let (mut sequences, mut steps, mut faults) = (0, 0, 0);
+    let (mut sequences, mut sums) = (0, [0; 3]);
     while sequences < 4 || limit.is_some_and(|limit| start.elapsed() < limit) {
-        let (more_steps, more_faults) = sequence(first + sequences, 24);
-        (sequences, steps, faults) = (sequences + 1, steps + more_steps, faults + more_faults);
+        let more = sequence(first + sequences, 24);
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        sequences += 1;
     }
-    println!("{sequences} sequences, {steps} steps, {faults} faults");
-    assert!(faults > 0);
+    let [steps, faults, damages] = sums;
+    println!("{sequences} sequences, {steps} steps, {faults} faults, {damages} damages");
+    assert!(faults > 0 && damages > 0);
 }
 
 #[test]

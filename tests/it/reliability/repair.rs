@@ -23,12 +23,12 @@ use super::world::{Files, Outcome, World, told};
 const CHANGES_MAX: u64 = 100;
 
 /// Bound: rounds of check and repair that chains of bases need.
-const ROUNDS_MAX: usize = 4;
+pub(super) const ROUNDS_MAX: usize = 4;
 
-type Readable = BTreeMap<SnapshotId, Files>;
+pub(super) type Readable = BTreeMap<SnapshotId, Files>;
 
 /// What of each snapshot restores, every file of it as it was.
-fn readable(world: &World, repository: &Arc<Repository>, context: &str) -> Readable {
+pub(super) fn readable(world: &World, repository: &Arc<Repository>, context: &str) -> Readable {
     let mut found = Readable::new();
     for id in repository.snapshot_ids().unwrap() {
         let Ok((files, _)) = world.restore_some(repository, &id) else { continue };
@@ -42,7 +42,7 @@ fn readable(world: &World, repository: &Arc<Repository>, context: &str) -> Reada
 }
 
 /// Fails when something of `before` cannot be read any more.
-fn require_no_worse(before: &Readable, after: &Readable, context: &str) {
+pub(super) fn require_no_worse(before: &Readable, after: &Readable, context: &str) {
     for (id, files) in before {
         let left = after.get(id).unwrap_or_else(|| panic!("{context}: snapshot {} is gone", id.short()));
         let lost: Vec<_> = files.keys().filter(|name| !left.contains_key(*name)).collect();
@@ -73,7 +73,7 @@ fn pack_options(dry_run: bool, packs: Vec<PackId>, aside: &Path) -> RepairPacksO
 }
 
 /// Repairs index and packs; what is damaged is kept aside.
-fn repair_packs_of(world: &World, repository: &Arc<Repository>, key: &ObjectKey, context: &str) {
+pub(super) fn repair_packs_of(world: &World, repository: &Arc<Repository>, key: &ObjectKey, context: &str) {
     let aside = tempfile::tempdir().unwrap();
     let stored = world.store.get(key, u64::MAX).ok();
     first_dry(world, context, |dry_run| {
@@ -98,7 +98,11 @@ fn repair_packs_of(world: &World, repository: &Arc<Repository>, key: &ObjectKey,
 }
 
 /// Makes snapshots of what is left, and drops those that lost something.
-fn repair_snapshots_of(world: &World, repository: &Arc<Repository>, context: &str) -> RepairSnapshotsReport {
+pub(super) fn repair_snapshots_of(
+    world: &World,
+    repository: &Arc<Repository>,
+    context: &str,
+) -> RepairSnapshotsReport {
     let dropped = |report: &RepairSnapshotsReport| {
         let of = |one: &snap::maintain::repair::RepairedSnapshot| (one.id, one.is_lost, one.dropped.clone());
         report.repaired.iter().map(of).collect::<Vec<_>>()
