@@ -21,10 +21,19 @@ pub(crate) const PASSING_BYTES: usize = 1 << 20;
 /// Limit: names tried for one temporary file.
 const NAME_TRIES: u32 = 16;
 
+/// Writes a file or a folder to disk.
+fn sync(file: &File) -> io::Result<()> {
+    #[cfg(not(test))]
+    let done = file.sync_all();
+    #[cfg(test)]
+    let done = watch::synced(file.metadata()?, file.sync_all());
+    done
+}
+
 /// Writes the names in `folder` to disk.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
+    sync(&File::open(folder)?)
 }
 
 /// Makes `folder` (mode 0700) and what is missing above it, durably. One that is there is left as it is, but
@@ -70,7 +79,7 @@ impl Temporary {
             }
         };
         temporary.file.write_all(data)?;
-        temporary.file.sync_all()?;
+        sync(&temporary.file)?;
         if data.len() >= PASSING_BYTES {
             // A hint: where it is not taken, pages stay.
             let _ = fadvise(&temporary.file, 0, None, Advice::DontNeed);
@@ -82,7 +91,7 @@ impl Temporary {
     pub(crate) fn set_later_than(&self, earlier: SystemTime) -> io::Result<()> {
         if self.file.metadata()?.modified()? <= earlier {
             self.file.set_modified(earlier + Duration::from_nanos(1))?;
-            self.file.sync_all()?;
+            sync(&self.file)?;
         }
         Ok(())
     }
@@ -129,6 +138,30 @@ impl Drop for Temporary {
             // Best effort: what stays behind is removed as a stale temporary later.
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+/// What of this thread was written to disk, for tests.
+#[cfg(test)]
+pub(crate) mod watch {
+    use std::cell::RefCell;
+    use std::fs::Metadata;
+    use std::io;
+    use std::os::unix::fs::MetadataExt;
+
+    thread_local! {
+        static SYNCED: RefCell<Vec<(u64, u64)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn synced(what: Metadata, outcome: io::Result<()>) -> io::Result<()> {
+        SYNCED.with_borrow_mut(|all| all.push((what.ino(), what.len())));
+        outcome
+    }
+
+    /// Numbers and lengths of files and folders in the order in which they were written to disk since the
+    /// last call.
+    pub(crate) fn take() -> Vec<(u64, u64)> {
+        SYNCED.take()
     }
 }
 

@@ -23,6 +23,11 @@ use crate::base::{Phase, SnapshotId};
 use crate::format::snapshot::Snapshot;
 use crate::repository::{Error, Repository};
 
+/// Limit: how often directories of one snapshot that lost something are walked again because it has them in
+/// several places. Beyond it such a place counts as lost whole: folders that hold each other twice are
+/// exponentially many.
+pub(in crate::maintain) const WALKED_AGAIN_MAX: u64 = 1 << 16;
+
 /// How to mark.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MarkOptions<'a> {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::clock::SeededEntropy;
+use crate::base::durable::watch;
 use crate::base::{IndexId, Memory, PackId, SystemClock};
 
 fn store(root: &Path) -> LocalBackend {
@@ -114,4 +115,39 @@ fn a_failed_write_leaves_no_temporary_and_names_the_cause() {
     let error = store.put_new(&key, Bytes::from_static(b"x")).unwrap_err();
     assert!(error.to_string().contains(key.path()) && error.source.is_some(), "{error}");
     assert_eq!(std::fs::read(store.root.join("index")).unwrap(), b"in the way");
+}
+
+/// object_store wrote no file to disk unless it was asked to, and answered that it had (its #643).
+#[test]
+fn an_object_and_its_name_are_on_disk_before_a_write_is_answered_and_a_deletion_too() {
+    use std::os::unix::fs::MetadataExt;
+    let (_folder, store) = prepared();
+    let number = |path: &Path| path.symlink_metadata().unwrap().ino();
+    let written = |path: &Path, length: u64| {
+        let synced = watch::take();
+        let folder = number(path.parent().unwrap());
+        let file = synced.iter().position(|one| *one == (number(path), length));
+        let name = synced.iter().rposition(|one| one.0 == folder);
+        assert!(file.is_some() && file < name, "{}: {synced:?}", path.display());
+    };
+    let key = ObjectKey::pack(&PackId([7; 32]));
+    let path = store.path(&key);
+    for length in [0, 1, 100_000, 3 << 20] {
+        watch::take();
+        store.put_new(&key, vec![1; length].into()).unwrap();
+        written(&path, length as u64);
+        // Whoever wrote what is there already may not have come so far.
+        store.put_new(&key, vec![1; length].into()).unwrap();
+        assert_eq!(watch::take().last().unwrap().0, number(path.parent().unwrap()));
+        store.delete(&key).unwrap();
+        assert_eq!(watch::take().last().unwrap().0, number(path.parent().unwrap()));
+    }
+    let lock = ObjectKey::lock("prune").unwrap();
+    let mut version = None;
+    for length in [3, 3, 5] {
+        watch::take();
+        version = store.replace(&lock, vec![2; length].into(), version.as_ref()).unwrap();
+        assert!(version.is_some());
+        written(&store.path(&lock), length as u64);
+    }
 }

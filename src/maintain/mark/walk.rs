@@ -5,7 +5,7 @@ use super::live::LiveSet;
 use super::losses::{Cause, Causes, LossKind, Losses, add_causes};
 use super::resolve::Resolver;
 use super::spans::{Span, Spans};
-use super::{MarkOptions, MarkStats, Marked};
+use super::{MarkOptions, MarkStats, Marked, WALKED_AGAIN_MAX};
 use crate::base::escape::escape_name;
 use crate::base::limits::{LIST_LEVEL_MAX, TREE_DEPTH_MAX};
 use crate::base::{ChunkId, SnapshotId};
@@ -54,6 +54,9 @@ pub(super) struct Walk<'r> {
     check_links: bool,
     /// Tree and list chunks that need not be walked again.
     clean: LiveSet,
+    /// Directories of this snapshot that were walked and are not clean, and how often one was walked again.
+    unclean: LiveSet,
+    again_count: u64,
     spans: Spans,
     links: LinkGroups,
     losses: Losses,
@@ -76,6 +79,8 @@ impl<'r> Walk<'r> {
             refuse_losses: options.refuse_losses,
             check_links: options.check_links,
             clean: LiveSet::default(),
+            unclean: LiveSet::default(),
+            again_count: 0,
             spans: Spans::default(),
             links: LinkGroups::default(),
             losses: Losses::default(),
@@ -101,6 +106,7 @@ impl<'r> Walk<'r> {
         self.snapshot = *id;
         self.path.clear();
         self.links.clear();
+        (self.unclean, self.again_count) = (LiveSet::default(), 0);
         self.enter(root, true)?;
         while let Some(frame) = self.stack.last_mut() {
             self.repository.check_stop()?;
@@ -193,6 +199,13 @@ impl<'r> Walk<'r> {
                 return self.join(level, Some(first), Some(last));
             }
         }
+        if is_root && self.unclean.contains(ordinal) {
+            self.again_count += 1;
+            if self.again_count > WALKED_AGAIN_MAX {
+                return self
+                    .lose_tree(is_root, broken("damaged, as where else the snapshot has this directory"));
+            }
+        }
         let plain = match self.read(id, &location)? {
             Ok(plain) => plain,
             Err(causes) => return self.lose_tree(is_root, causes),
@@ -260,8 +273,13 @@ impl<'r> Walk<'r> {
                 let span = Span::Tree { level: frame.level, first: first.clone(), last: last.clone() };
                 self.spans.put(frame.ordinal, span);
             }
-        } else if let Some(parent) = self.stack.last_mut() {
-            parent.is_clean = false;
+        } else {
+            if frame.is_root {
+                self.unclean.insert(frame.ordinal);
+            }
+            if let Some(parent) = self.stack.last_mut() {
+                parent.is_clean = false;
+            }
         }
         if frame.is_root {
             return match frame.causes.is_empty() {

@@ -6,8 +6,8 @@ use crate::base::ChunkId;
 use crate::format::node::{ChunkRef, FileContent, Node, NodeKind};
 use crate::format::pack::Content;
 use crate::maintain::copy::{cache::Cache, require_depth};
-use crate::maintain::mark::LossKind;
 use crate::maintain::mark::resolve::Resolver;
+use crate::maintain::mark::{LossKind, WALKED_AGAIN_MAX};
 use crate::repository::{
     ChunkReader, ChunkWriter, DirectoryWriter, Error, ListReader, Repository, TreeCursor, WriterStats,
 };
@@ -50,6 +50,9 @@ pub(super) struct Rewriter<'r> {
     resolver: Resolver<'r>,
     writer: ChunkWriter,
     whole: Cache,
+    /// What was made of trees that are not whole, and how often one was written again.
+    partial: Cache,
+    again_count: u64,
     dropped: Dropped,
 }
 
@@ -61,6 +64,8 @@ impl<'r> Rewriter<'r> {
             resolver: Resolver::new(repository.index(), None)?,
             writer,
             whole: Cache::new(TREES_MAX),
+            partial: Cache::new(TREES_MAX),
+            again_count: 0,
             dropped: Dropped::default(),
         })
     }
@@ -73,7 +78,7 @@ impl<'r> Rewriter<'r> {
     /// Writes what is left of the tree `root`, depth first, and returns its new root; `None` when nothing of
     /// it can be read.
     pub(super) fn tree(&mut self, root: &ChunkId) -> Result<Option<ChunkId>, Error> {
-        let Self { repository, reader, resolver, writer, whole, dropped } = self;
+        let Self { repository, reader, resolver, writer, whole, partial, again_count, dropped } = self;
         let reader = &*reader;
         let mut path: Vec<u8> = Vec::new();
         let mut frames = vec![Frame::open(reader, *root, path.len())?];
@@ -100,9 +105,7 @@ impl<'r> Rewriter<'r> {
                     let Some(frame) = frames.pop() else { break };
                     let (tree, is_whole) = (frame.tree, frame.is_whole);
                     let new = frame.writer.finish(writer)?;
-                    if is_whole {
-                        whole.put(tree, new);
-                    }
+                    (if is_whole { &mut *whole } else { &mut *partial }).put(tree, new);
                     done = Some((new, is_whole));
                     continue;
                 }
@@ -111,10 +114,17 @@ impl<'r> Rewriter<'r> {
                 NodeKind::Directory { tree } if whole.get(tree).is_some() => {
                     frame.writer.push(&node, writer)?;
                 }
-                NodeKind::Directory { tree } => {
-                    let tree = *tree;
+                &NodeKind::Directory { tree } => {
                     path.push(b'/');
                     path.extend_from_slice(&node.name);
+                    let left = partial.get(&tree);
+                    *again_count += u64::from(left.is_some());
+                    if let Some(tree) = left.filter(|_| *again_count > WALKED_AGAIN_MAX) {
+                        dropped.directory(&path);
+                        frame.is_whole = false;
+                        frame.writer.push(&Node { kind: NodeKind::Directory { tree }, ..node }, writer)?;
+                        continue;
+                    }
                     frame.waiting = Some(node);
                     require_depth(frames.len())?;
                     let below = Frame::open(reader, tree, path.len())?;

@@ -14,6 +14,8 @@ use super::{Run, User, trees::facts};
 
 /// Runs of a restore while directories are exchanged for symlinks.
 const RACES: usize = 24;
+/// Folders of which each holds the next one twice.
+const SHARED_LEVELS: usize = 40;
 /// Directories that are exchanged.
 const RACED_DIRECTORIES: usize = 12;
 
@@ -386,4 +388,82 @@ fn directories_that_are_exchanged_for_symlinks_while_restore_runs_lead_nowhere()
     });
     assert!(swaps.load(Ordering::Relaxed) > 100, "no race took place");
     jail.require_untouched("races");
+}
+
+/// Makes a tree of folders that each hold the next one twice, over what is in `tree`.
+fn shared(hand: &mut Hand, mut tree: ChunkId) -> ChunkId {
+    for _ in 0..SHARED_LEVELS {
+        tree = hand.directory(&[RawNode::directory("a", &tree), RawNode::directory("b", &tree)]);
+    }
+    tree
+}
+
+/// Runs a command, and interrupts it after so many seconds.
+fn run_for(user: &User, seconds: u64, words: &[String]) -> Run {
+    let command = user.command(words);
+    let mut timeout = std::process::Command::new("timeout");
+    timeout.arg("--signal=INT").arg(seconds.to_string()).arg(command.get_program()).args(command.get_args());
+    timeout.env_clear().current_dir(user.path("."));
+    for (name, value) in command.get_envs() {
+        timeout.env(name, value.unwrap());
+    }
+    timeout.output().unwrap().into()
+}
+
+/// What `timeout` says of a command that it had to interrupt.
+const INTERRUPTED: i32 = 124;
+
+#[test]
+fn folders_that_are_shared_without_end_are_walked_once_by_all_that_need_not_name_each() {
+    let user = User::with_repository();
+    let mut hand = Hand::new(&user);
+    let file = hand.file("f", b"shared");
+    let bottom = hand.directory(&[file]);
+    let tree = shared(&mut hand, bottom);
+    let snapshot = hand.finish(&[tree]).pop().unwrap().to_string();
+    user.ok(&["init", "--repo", "other", "--raw-key", "other-key"]);
+    let run = |seconds: u64, words: &str| {
+        let words: Vec<String> = words.split(' ').map(|word| word.replace("SNAP", &snapshot)).collect();
+        run_for(&user, seconds, &words)
+    };
+    for words in [
+        "snapshots",
+        "check --read-data",
+        "stats",
+        "diff SNAP SNAP",
+        "prune --grace 0",
+        "copy --to other --to-key-file other-key",
+        "repair snapshots",
+    ] {
+        let run = run(60, words);
+        assert_eq!(run.code, 0, "{words}: {run:?}");
+    }
+    // Whoever names each ends when there is no more space for the names, or when it is told to.
+    for words in ["ls -R SNAP", "find nothing --snapshot SNAP", "restore SNAP --target out"] {
+        let run = run(2, words);
+        assert_eq!(run.code, INTERRUPTED, "{words}: {run:?}");
+        assert!(run.err.ends_with("snap: error: interrupted\n"), "{words}: {run:?}");
+    }
+}
+
+#[test]
+fn damage_below_folders_that_are_shared_without_end_is_found_in_the_end() {
+    let user = User::with_repository();
+    let mut hand = Hand::new(&user);
+    let tree = shared(&mut hand, ChunkId([7; 32]));
+    hand.finish(&[tree]);
+    let run = |words: &str| run_for(&user, 100, &words.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    for (words, code) in [
+        ("check", 13),
+        ("check --read-data", 13),
+        ("prune --grace 0", 13),
+        ("repair snapshots --forget", 0),
+        ("check", 0),
+        ("prune --grace 0", 0),
+    ] {
+        let begin = std::time::Instant::now();
+        let run = run(words);
+        println!("{words}: {:?}", begin.elapsed());
+        assert_eq!(run.code, code, "{words}: {run:?}");
+    }
 }

@@ -18,6 +18,9 @@ use crate::support::sweep_number;
 /// A command that cannot reach its store gives up within this time.
 const GIVES_UP: Duration = Duration::from_secs(180);
 
+/// What is cut off.
+const COMMANDS: [&str; 7] = ["backup", "prune", "copy", "restore", "forget", "key add", "repair index"];
+
 /// A user whose repository, and another one to copy to, lie behind a proxy.
 struct Far {
     user: User,
@@ -96,6 +99,9 @@ impl Far {
             "prune" => vec!["prune", "--keep-last", "1", "--grace", "0", "--max-unused", "0"],
             "copy" => vec!["copy", "--to", &copy, "--to-key-file", "copy.key"],
             "restore" => vec!["restore", &from, "--target", "out", "--overwrite", "always"],
+            "forget" => vec!["forget", "latest~1"],
+            "key add" => vec!["key", "add", "--new-key-file", "second"],
+            "repair index" => vec!["repair", "index"],
             other => panic!("{other} is no command of this test"),
         };
         words.into_iter().map(str::to_owned).collect()
@@ -107,11 +113,17 @@ impl Far {
         match name {
             "backup" => {}
             "restore" => drop(std::fs::remove_dir_all(self.user.path("out"))),
+            "forget" => {
+                // One to drop, and one to drop again.
+                self.ok(&["backup", "src"]);
+                self.ok(&["backup", "src"]);
+            }
             _ => self.ok(&["backup", "src"]),
         }
     }
 
     fn spawn_named(&self, name: &str) -> Child {
+        let _ = std::fs::remove_file(self.user.path("second"));
         let words = self.words_of(name);
         self.spawn(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
@@ -233,8 +245,7 @@ fn a_network_that_breaks_off_now_and_then_costs_no_command() {
 
 #[test]
 fn a_network_that_is_gone_for_a_while_is_waited_for_and_one_that_stays_away_ends_the_run() {
-    let mut cases: Vec<(&str, bool, Trouble)> =
-        ["backup", "prune", "copy", "restore"].map(|name| (name, false, Trouble::Refuse)).to_vec();
+    let mut cases: Vec<(&str, bool, Trouble)> = COMMANDS.map(|name| (name, false, Trouble::Refuse)).to_vec();
     cases.extend(["backup", "prune"].map(|name| (name, true, Trouble::Refuse)));
     cases.push(("backup", true, Trouble::Answer(503, "SlowDown")));
     if sweep_number("SNAP_SWEEP_MINUTES").is_some() {
@@ -293,7 +304,7 @@ fn what_a_server_says_in_the_middle_is_told_and_the_same_command_goes_on_later()
     let (far, dice) = (Far::at(minio()), Dice::new(seed()));
     let mut refused = 0;
     for (at, (status, code, told)) in ANSWERS.into_iter().enumerate() {
-        for name in ["backup", ["prune", "copy", "restore"][at % 3]] {
+        for name in ["backup", COMMANDS[1 + at % 6]] {
             far.prepare(name);
             let from = 3 + dice.below(12);
             let is_full = told.starts_with("no space");
@@ -322,6 +333,28 @@ fn what_a_server_says_in_the_middle_is_told_and_the_same_command_goes_on_later()
     }
     println!("{refused} of {} runs refused", 2 * ANSWERS.len());
     assert!(refused >= 8, "{refused}");
+    far.require_going_on("in the end");
+}
+
+/// A bucket that keeps what it has, for a time or for ever, refuses every deletion (kopia #3253).
+#[test]
+fn a_bucket_that_lets_nothing_be_deleted_is_named_and_costs_nothing() {
+    let far = Far::at(minio());
+    far.prepare("prune");
+    far.proxy.set(|request| match request.method == "DELETE" || request.target.contains("?delete") {
+        true => Trouble::Answer(403, "AccessDenied"),
+        false => Trouble::Pass,
+    });
+    for name in ["backup", "prune", "forget", "repair index"] {
+        let run = far.run_named(name);
+        assert!(far.proxy.counts().1 > 0 || run.code == 0, "{name}: {run:?}");
+        let is_told = run.err.contains("AccessDenied") && run.err.contains("check the rights");
+        assert!(run.code == 0 || run.code == 1 && is_told, "{name}: {run:?}");
+        // Backups go on.
+        assert!(name != "backup" || run.code == 0, "{run:?}");
+        assert!(name != "forget" || run.code == 1, "{run:?}");
+    }
+    far.finish("prune", "deletions are let through again");
     far.require_going_on("in the end");
 }
 

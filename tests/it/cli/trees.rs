@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{User, noise};
@@ -120,4 +121,37 @@ fn many_small_files_beside_large_ones_come_back_and_one_that_cannot_be_read_cost
     assert_eq!(user.summary(&["backup", "src"])["read_bytes"], 0);
     user.write("src/2/14/0014", noise(7, 2_000));
     assert_eq!(user.summary(&["backup", "src"])["read_bytes"], 2_000);
+}
+
+/// A chunk that was hashed as one thing and stored as another is lost for whoever needs either of them.
+#[test]
+fn a_file_that_is_written_while_it_is_read_makes_no_chunk_that_is_not_what_its_id_says() {
+    let user = User::with_repository();
+    let path = user.write("src/busy", noise(8, 6_000_000));
+    user.write("src/still", noise(9, 50_000));
+    let (is_done, writes) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = File::options().write(true).open(&path).unwrap();
+            while !is_done.load(Ordering::Relaxed) {
+                let seed = writes.fetch_add(1, Ordering::Relaxed);
+                // Anywhere, and now and then shorter.
+                file.write_all_at(&noise(100 + seed, 5_000), seed * 7_919_000 % 5_990_000).unwrap();
+                file.set_len(6_000_000 - seed % 3 * 500_000).unwrap();
+            }
+        });
+        for _ in 0..4 {
+            let run = user.run(&["backup", "src"]);
+            if ![0, 3].contains(&run.code) {
+                is_done.store(true, Ordering::Relaxed);
+                panic!("{run:?}");
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+    assert!(writes.load(Ordering::Relaxed) > 10);
+    user.ok(&["check", "--read-data"]);
+    let src = user.path("src").to_str().unwrap().to_owned();
+    user.ok(&["restore", &format!("latest:{src}"), "--target", "out", "--verify"]);
+    assert_eq!(std::fs::read(user.path("out/still")).unwrap(), noise(9, 50_000));
 }

@@ -101,3 +101,20 @@ fn a_prune_at_any_call_of_a_prune_costs_nothing() {
 fn a_prune_that_takes_over_at_any_call_of_a_slow_prune_costs_nothing() {
     sweep(&prune_case(34, 50), 1_000, prune_beside);
 }
+
+/// A person frees the lease of a prune that lives, and prunes (restic #2452).
+#[test]
+fn a_prune_after_an_unlock_at_any_call_of_a_prune_that_lives_costs_nothing() {
+    sweep(&prune_case(35, 50), 1, |world| {
+        world.open(None).break_lease().unwrap();
+        prune(&world.open(None), prune_options(50)).unwrap();
+    });
+}
+
+/// Two hosts store the same at once: every chunk is there twice, and a prune leaves one each (rustic #392).
+#[test]
+fn the_same_backup_by_another_host_at_any_call_of_a_backup_costs_nothing() {
+    sweep(&backup_case(36), 1, |world| {
+        world.backup_in(&world.open(None), "another").unwrap();
+    });
+}

@@ -10,6 +10,7 @@ mod fault;
 mod init;
 mod meanwhile;
 mod model;
+mod museum;
 mod repair;
 mod turns;
 mod witness;
