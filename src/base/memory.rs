@@ -5,7 +5,7 @@
 //! memory changes (threads, SQLite's own structures, the lists that a prune or a check keeps by pack).
 
 /// Bytes of sources that are read and not yet stored.
-const READING_BYTES: u64 = 64 << 20;
+const READING_BYTES: u64 = 32 << 20;
 
 /// The limit of a run. Whoever holds many bytes asks it how many it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +102,8 @@ impl Memory {
     /// Tables of the local index that tell of most chunks that are not stored, where there are many: all of
     /// it from fifty million chunks on.
     pub fn index_sieve_bytes(self) -> u64 {
-        // Reading has a least amount; what it takes beyond its share comes from here.
-        let beyond = (self.reading_bytes() as u64).saturating_sub(self.scaled(READING_BYTES));
+        // Reading has a least amount; what it takes beyond twice its share comes from here.
+        let beyond = (self.reading_bytes() as u64).saturating_sub(self.scaled(2 * READING_BYTES));
         self.scaled(56 << 20).saturating_sub(beyond)
     }
 

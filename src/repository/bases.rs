@@ -182,6 +182,8 @@ fn read(
 ) -> Result<Option<BlockBase>, Error> {
     let count_max = usize::try_from(BASE_COUNT_MAX).unwrap_or(usize::MAX);
     let mut base = BlockBase { names: Vec::new(), bytes: Vec::new(), depth: 0, skip: None };
+    let total: u64 = found.iter().map(|chunk| u64::from(chunk.location.length_bytes)).sum();
+    base.bytes.reserve(usize::try_from(total.min(max_bytes)).unwrap_or(0));
     let mut left = max_bytes;
     for chunk in found.into_iter().take(count_max) {
         let length = u64::from(chunk.location.length_bytes);

@@ -30,6 +30,9 @@ const GAP_MAX_BYTES: u64 = 256 << 10;
 const REQUEST_COUNT_MAX: usize = 8;
 /// Blocks with bases whose chains are looked up at once.
 const BASED_WINDOW: usize = 1 << 10;
+/// Neighbouring blocks that one thread decodes one after the other. Most lean on the same few blocks, up to a
+/// MiB long, for which threads side by side would wait for each other.
+const BASED_STRETCH: usize = 16;
 /// Ids looked up at once.
 const LOOKUP_COUNT_MAX: usize = 1 << 16;
 
@@ -236,38 +239,47 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Gives the chunks of blocks with bases, on all cores, neighbours at the same time.
+    /// Gives the chunks of blocks with bases, on all cores, in the order of the files.
     fn run_based(&self, blocks: &[WantedBlock]) {
         let cache = Arc::new(ChunkCache::for_bases(self.repository.memory()));
-        for window in blocks.chunks(BASED_WINDOW) {
+        let look_ahead = |window: Option<&&[WantedBlock]>| {
+            let Some(window) = window else { return };
             let reader = ChunkReader::with_cache(self.repository, cache.clone());
             let locations: Vec<&BlockLocation> = window.iter().map(|block| &block.location).collect();
-            if let Err(error) = reader.look_ahead(&locations) {
-                return self.fail(error.into());
-            }
-            self.run_window(window, &cache);
+            reader.look_ahead(&locations).unwrap_or_else(|error| self.fail(error.into()));
+        };
+        let mut windows = blocks.chunks(BASED_WINDOW).peekable();
+        look_ahead(windows.peek());
+        while let Some(window) = windows.next() {
+            self.run_window(window, &cache, || look_ahead(windows.peek()));
         }
     }
 
-    fn run_window(&self, blocks: &[WantedBlock], cache: &Arc<ChunkCache>) {
-        let next = AtomicUsize::new(0);
+    /// Decodes blocks while `meanwhile` runs on this thread.
+    fn run_window(&self, blocks: &[WantedBlock], cache: &Arc<ChunkCache>, meanwhile: impl FnOnce()) {
+        let stretches = Mutex::new(blocks.chunks(BASED_STRETCH));
+        let next = || stretches.lock().unwrap_or_else(PoisonError::into_inner).next();
         rayon::in_place_scope(|decoders| {
             for _ in 0..rayon::current_num_threads() {
                 decoders.spawn(|_| {
                     let reader = ChunkReader::with_cache(self.repository, cache.clone());
-                    while !self.has_failed.load(Ordering::Relaxed) {
-                        let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                        let stopped = self.repository.check_stop().map_err(RestoreError::from);
-                        if let Err(error) = stopped.and_then(|()| self.decode_based(&reader, block)) {
-                            return self.fail(error);
+                    while let Some(stretch) = next() {
+                        let decoded = stretch.iter().try_for_each(|block| self.decode_based(&reader, block));
+                        if let Err(error) = decoded {
+                            self.fail(error);
                         }
                     }
                 });
             }
+            meanwhile();
         });
     }
 
     fn decode_based(&self, reader: &ChunkReader<'_>, block: &WantedBlock) -> Result<(), RestoreError> {
+        if self.has_failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.repository.check_stop()?;
         let mut open: Vec<&Want> = block.wants.iter().collect();
         let damage = match reader.block_untested(&block.location, None) {
             Ok(plain) => self.give(&plain, &block.location, &mut open)?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cache::BlockKey;
+use super::cache::{BlockKey, DecodedBlock};
 use super::{ChunkReader, Error};
 use crate::backend::ObjectKey;
 use crate::base::PooledBuffer;
@@ -23,7 +23,7 @@ impl ChunkReader<'_> {
         &self,
         location: &BlockLocation,
         stored: Option<&Bytes>,
-    ) -> Result<Arc<Vec<u8>>, Error> {
+    ) -> Result<DecodedBlock, Error> {
         self.untested_at_depth(location, stored, 0)
     }
 
@@ -32,7 +32,7 @@ impl ChunkReader<'_> {
         location: &BlockLocation,
         stored: Option<&Bytes>,
         depth: u64,
-    ) -> Result<Arc<Vec<u8>>, Error> {
+    ) -> Result<DecodedBlock, Error> {
         let key = (location.pack, location.offset);
         if let Some(block) = self.cache.block(&key) {
             return Ok(block);
@@ -50,7 +50,7 @@ impl ChunkReader<'_> {
             None => self.stored_block(location)?,
         };
         let raw_bytes = usize::try_from(location.raw_bytes).unwrap_or(usize::MAX);
-        let plain = open_block(&self.repository.keys, &stored, raw_bytes, &base);
+        let plain = open_block(&self.cache.rooms, &self.repository.keys, &stored, raw_bytes, &base);
         let plain = plain
             .map_err(|error| Error::of_pack(ObjectKey::pack(&location.pack).to_string(), error))
             .map(Arc::new)?;
@@ -74,9 +74,9 @@ impl ChunkReader<'_> {
         if base_bytes > BASE_MAX_BYTES {
             return Err(damaged("base of a block is too long"));
         }
-        let mut base = self.cache.bases_read.take(usize::try_from(base_bytes).unwrap_or(0));
+        let mut base = self.cache.rooms.take(usize::try_from(base_bytes).unwrap_or(0));
         // Neighbours often stand in the same block.
-        let mut last: Option<(BlockKey, Arc<Vec<u8>>)> = None;
+        let mut last: Option<(BlockKey, DecodedBlock)> = None;
         for copies in bases {
             let [(_, chunk)] = &*copies else {
                 return Err(damaged("bases of a block are ambiguous or missing"));
