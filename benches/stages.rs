@@ -199,7 +199,7 @@ fn blocks_and_packs(c: &mut Criterion) {
     });
     group.bench_function("open, decode and check", |b| {
         b.iter(|| {
-            let raw = open_block(&keys, &block.stored, raw.len(), &[]).unwrap();
+            let raw = open_block(&rooms, &keys, &block.stored, raw.len(), &[]).unwrap();
             verify_chunks(&keys, Content::Data, &block.entry, &raw).unwrap();
         });
     });

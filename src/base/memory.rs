@@ -5,7 +5,7 @@
 //! memory changes (threads, SQLite's own structures, the lists that a prune or a check keeps by pack).
 
 /// Bytes of sources that are read and not yet stored.
-const READING_BYTES: u64 = 64 << 20;
+const READING_BYTES: u64 = 32 << 20;
 
 /// The limit of a run. Whoever holds many bytes asks it how many it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Memory {
 
     /// Buffers of large reads that a local store keeps to be used again.
     pub fn read_buffers_bytes(self) -> usize {
-        self.scaled_bytes(192 << 20)
+        self.scaled_bytes(128 << 20)
     }
 
     /// Pieces that a walk looks at ahead, each up to a MiB where entries have long attributes.
@@ -102,8 +102,8 @@ impl Memory {
     /// Tables of the local index that tell of most chunks that are not stored, where there are many: all of
     /// it from fifty million chunks on.
     pub fn index_sieve_bytes(self) -> u64 {
-        // Reading has a least amount; what it takes beyond its share comes from here.
-        let beyond = (self.reading_bytes() as u64).saturating_sub(self.scaled(READING_BYTES));
+        // Reading has a least amount; what it takes beyond twice its share comes from here.
+        let beyond = (self.reading_bytes() as u64).saturating_sub(self.scaled(2 * READING_BYTES));
         self.scaled(56 << 20).saturating_sub(beyond)
     }
 
@@ -129,7 +129,7 @@ impl Memory {
 
     /// Sealed bytes of a restore that are under way or being decoded.
     pub fn restoring_bytes(self) -> u64 {
-        self.scaled(96 << 20)
+        self.scaled(80 << 20)
     }
 
     /// Bytes that a restore asks for in one request.

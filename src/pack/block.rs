@@ -182,14 +182,27 @@ thread_local! {
     static ROOM: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
-/// Opens and decodes a stored block of `raw_bytes` bytes; `base` is empty without bases.
+/// Opens and decodes a stored block of `raw_bytes` bytes into memory of `rooms`; `base` is empty without
+/// bases.
 pub fn open_block(
+    rooms: &Arc<BufferPool>,
     keys: &KeyRing,
     stored: &[u8],
     raw_bytes: usize,
     base: &[u8],
-) -> Result<Vec<u8>, PackError> {
-    with_room(|coded, _| Ok(codec::decode(open_coded(keys, stored, coded)?, raw_bytes, base)?))
+) -> Result<PooledBuffer, PackError> {
+    require_length(raw_bytes)?;
+    let mut raw = rooms.take_filled(raw_bytes);
+    with_room(|coded, _| {
+        codec::decode_into(open_coded(keys, stored, coded)?, base, &mut raw).map_err(PackError::from)
+    })?;
+    Ok(raw)
+}
+
+/// Before memory is taken for what the caller believes.
+fn require_length(raw_bytes: usize) -> Result<(), PackError> {
+    let is_possible = u64::try_from(raw_bytes).is_ok_and(|length| length <= BLOCK_RAW_MAX_BYTES);
+    if is_possible { Ok(()) } else { Err(FormatError::invalid("length of a block").into()) }
 }
 
 /// The same for `work` to look at, in memory that this thread keeps.
@@ -200,9 +213,7 @@ pub fn open_block_with<T>(
     base: &[u8],
     work: impl FnOnce(&[u8]) -> T,
 ) -> Result<T, PackError> {
-    if u64::try_from(raw_bytes).is_ok_and(|length| length > BLOCK_RAW_MAX_BYTES) {
-        return Err(FormatError::invalid("length of a block").into());
-    }
+    require_length(raw_bytes)?;
     with_room(|coded, raw| {
         let coded = open_coded(keys, stored, coded)?;
         if raw.len() < raw_bytes {
@@ -311,7 +322,7 @@ mod tests {
             let plain = plain_block(vec![chunk()]);
             let sealed = seal_or_fall_back(&rooms, &keys, Content::Data, &raw, plain, coded, &[]).unwrap();
             assert_eq!((sealed.fell_back, sealed.stored.len() > raw.len()), (fails, fails));
-            assert_eq!(open_block(&keys, &sealed.stored, raw.len(), &[]).unwrap(), raw);
+            assert_eq!(*open_block(&rooms, &keys, &sealed.stored, raw.len(), &[]).unwrap(), raw);
         }
         // Chunks that the bytes at hand are not cannot be saved by any coding.
         let mut wrong = chunk();

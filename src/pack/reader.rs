@@ -119,7 +119,7 @@ mod tests {
         let mut offset = usize::try_from(HEAD_SIZE_BYTES).unwrap();
         for entry in &parsed.directory.blocks {
             let end = offset + usize::try_from(entry.stored_bytes).unwrap();
-            let raw = open_block(&keys, &pack.bytes[offset..end], 20_000, &[]).unwrap();
+            let raw = open_block(&BufferPool::new(0), &keys, &pack.bytes[offset..end], 20_000, &[]).unwrap();
             verify_chunks(&keys, Content::Data, entry, &raw).unwrap();
             assert!(verify_chunks(&keys, Content::Tree, entry, &raw).is_err());
             offset = end;

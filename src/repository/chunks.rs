@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use cache::BaseCopies;
 pub use cache::ChunkCache;
+use cache::{BaseCopies, DecodedBlock};
 
 use super::{Error, Repository};
 use crate::backend::ObjectKey;
-use crate::base::ChunkId;
 use crate::base::limits::{BASE_DEPTH_MAX, BASE_MAX_BYTES};
+use crate::base::{BufferPool, ChunkId};
 use crate::format::pack::{BaseName, Content};
 use crate::index::{BlockLocation, ChunkLocation};
 use crate::pack::{PackError, mixing_skip, open_block};
@@ -51,6 +51,11 @@ impl<'r> ChunkReader<'r> {
     /// Returns the repository that this reads.
     pub fn repository(&self) -> &'r Repository {
         self.repository
+    }
+
+    /// Returns where decoded blocks take their memory.
+    pub(crate) fn rooms(&self) -> &Arc<BufferPool> {
+        &self.cache.rooms
     }
 
     /// Returns a chunk's plaintext, from whichever stored copy is whole.
@@ -248,7 +253,7 @@ impl<'r> ChunkReader<'r> {
         stored: Option<&Bytes>,
         base: &[u8],
         keep: bool,
-    ) -> Result<Arc<Vec<u8>>, Error> {
+    ) -> Result<DecodedBlock, Error> {
         let key = (location.pack, location.offset);
         let _working = if keep {
             match self.cache.block_or_work(&key) {
@@ -264,7 +269,7 @@ impl<'r> ChunkReader<'r> {
         };
         let raw_bytes = usize::try_from(location.raw_bytes).unwrap_or(usize::MAX);
         let object = || ObjectKey::pack(&location.pack).to_string();
-        let block = open_block(&self.repository.keys, &stored, raw_bytes, base)
+        let block = open_block(&self.cache.rooms, &self.repository.keys, &stored, raw_bytes, base)
             .map_err(|error| Error::of_pack(object(), error))?;
         let block = Arc::new(block);
         if keep {

@@ -9,7 +9,7 @@ use super::Run;
 use super::decide::{Moving, moving};
 use super::error::PruneError;
 use crate::backend::ObjectKey;
-use crate::base::{ChunkId, PackId, Phase};
+use crate::base::{ChunkId, PackId, Phase, PooledBuffer};
 use crate::format::pack::{Content, DirectoryBlock, DirectoryChunk};
 use crate::index::{BlockInfo, ChunkLocation, PackInfo};
 use crate::maintain::mark::LiveSet;
@@ -210,7 +210,7 @@ fn open(
         let sealed = SealedBlock { stored: stored.to_vec().into(), entry: entry_of(block), fell_back: false };
         return Ok(Opened::Whole(sealed, live_places(block, live).map(|(id, ..)| id).collect()));
     }
-    let plain = Bytes::from(plain);
+    let plain = plain.share();
     let chunks = live_places(block, live)
         .filter(|(_, _, end)| *end <= plain.len())
         .map(|(id, start, end)| (id, plain.slice(start..end)))
@@ -260,14 +260,14 @@ fn open_verified(
     content: Content,
     block: &BlockInfo,
     stored: &[u8],
-) -> Result<Vec<u8>, Error> {
+) -> Result<PooledBuffer, Error> {
     let keys = reader.repository().keys();
     let object = ObjectKey::pack(&block.location.pack).to_string();
     let raw_bytes = usize::try_from(block.location.raw_bytes).unwrap_or(usize::MAX);
     let entry = entry_of(block);
     let mut failure = None;
     for base in reader.bases_of(&block.location, 0)? {
-        let opened = open_block(keys, stored, raw_bytes, &base)
+        let opened = open_block(reader.rooms(), keys, stored, raw_bytes, &base)
             .and_then(|plain| verify_chunks(keys, content, &entry, &plain).map(|()| plain));
         match opened {
             Ok(plain) => return Ok(plain),

@@ -196,7 +196,7 @@ impl<'r> Salvage<'r> {
         let raw_bytes = usize::try_from(location.raw_bytes).unwrap_or(usize::MAX);
         let (mut best, mut why) = (Vec::new(), "no base of a block fits".to_owned());
         for base in &bases {
-            match open_block(keys, stored, raw_bytes, base) {
+            match open_block(self.reader.rooms(), keys, stored, raw_bytes, base) {
                 Ok(raw) => match verify_chunks(keys, location.content, entry, &raw) {
                     Ok(()) => {
                         let (stored, entry) = (stored.to_vec().into(), entry.clone());

@@ -5,18 +5,21 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::base::{BufferPool, ChunkId, Memory, PackId};
+use crate::base::{BufferPool, ChunkId, Memory, PackId, PooledBuffer};
 use crate::format::pack::BaseName;
 use crate::index::ChunkLocation;
 
 /// Names of bases whose places are kept.
 const BASES_MAX_COUNT: usize = 1 << 17;
 
-/// Memory for bases that is kept to be used again: a part of that of the blocks that are kept.
+/// The part of the memory for decoded blocks that waits to be used again.
 const BUFFERS_PART: usize = 8;
 
 /// The chunks of one short name, each with its best copy.
 pub(super) type BaseCopies = Arc<[(ChunkId, ChunkLocation)]>;
+
+/// The plaintext of a block, in memory that is used again.
+pub(super) type DecodedBlock = Arc<PooledBuffer>;
 
 /// A block by its pack and offset.
 pub(super) type BlockKey = (PackId, u32);
@@ -71,14 +74,14 @@ impl<K: std::hash::Hash + Eq + Clone, V: Clone> Cache<K, V> {
 /// What readers of one repository keep; may be shared by threads.
 #[derive(Debug)]
 pub struct ChunkCache {
-    blocks: Mutex<Cache<BlockKey, Arc<Vec<u8>>>>,
+    blocks: Mutex<Cache<BlockKey, DecodedBlock>>,
     packs: Mutex<Cache<PackId, Bytes>>,
     /// Stretches of packs, by pack and number.
     extents: Mutex<Cache<(PackId, u32), Bytes>>,
     /// Where bases are, as far as somebody looked ahead.
     bases: Mutex<HashMap<BaseName, BaseCopies>>,
-    /// Memory for the bases of blocks, while they are decoded.
-    pub(super) bases_read: Arc<BufferPool>,
+    /// Memory for blocks, and for their bases while they are decoded.
+    pub(super) rooms: Arc<BufferPool>,
     /// Blocks are read along with what stands behind them in their pack.
     pub(super) reads_ahead: bool,
     working: Mutex<HashSet<BlockKey>>,
@@ -102,11 +105,11 @@ impl ChunkCache {
     fn new(memory: Memory, blocks_max_bytes: usize, reads_ahead: bool) -> Self {
         let packs_max_bytes = memory.packs_kept_bytes();
         Self {
-            blocks: Mutex::new(Cache::new(blocks_max_bytes)),
+            blocks: Mutex::new(Cache::new(blocks_max_bytes - blocks_max_bytes / BUFFERS_PART)),
             packs: Mutex::new(Cache::new(packs_max_bytes)),
             extents: Mutex::new(Cache::new(packs_max_bytes)),
             bases: Mutex::default(),
-            bases_read: BufferPool::new(blocks_max_bytes / BUFFERS_PART),
+            rooms: BufferPool::new(blocks_max_bytes / BUFFERS_PART),
             reads_ahead,
             working: Mutex::default(),
             worked: Condvar::new(),
@@ -124,14 +127,14 @@ impl ChunkCache {
     }
 
     /// Returns a decoded block.
-    pub(super) fn block(&self, key: &BlockKey) -> Option<Arc<Vec<u8>>> {
+    pub(super) fn block(&self, key: &BlockKey) -> Option<DecodedBlock> {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(key)
     }
 
     /// Returns a decoded block, or the right to decode it, which nobody else has at the same time.
     ///
     /// Whoever holds the right must not wait for another block: bases are read before.
-    pub(super) fn block_or_work(&self, key: &BlockKey) -> Result<Arc<Vec<u8>>, Working<'_>> {
+    pub(super) fn block_or_work(&self, key: &BlockKey) -> Result<DecodedBlock, Working<'_>> {
         let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(block) = self.block(key) {
@@ -145,9 +148,9 @@ impl ChunkCache {
     }
 
     /// Keeps a decoded block.
-    pub(super) fn keep_block(&self, key: BlockKey, block: &Arc<Vec<u8>>) {
+    pub(super) fn keep_block(&self, key: BlockKey, block: &DecodedBlock) {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.put(key, block.clone(), block.len());
+        blocks.put(key, block.clone(), block.capacity());
     }
 
     /// Returns where the chunks of a name are, if that was looked up before.

@@ -1,14 +1,16 @@
 //! Blocks along chains of bases, compared with no ids.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cache::BlockKey;
+use super::cache::{BlockKey, DecodedBlock};
 use super::{ChunkReader, Error};
 use crate::backend::ObjectKey;
 use crate::base::PooledBuffer;
 use crate::base::limits::{BASE_DEPTH_MAX, BASE_MAX_BYTES};
+use crate::format::pack::BaseName;
 use crate::index::BlockLocation;
 use crate::pack::open_block;
 
@@ -23,8 +25,30 @@ impl ChunkReader<'_> {
         &self,
         location: &BlockLocation,
         stored: Option<&Bytes>,
-    ) -> Result<Arc<Vec<u8>>, Error> {
+    ) -> Result<DecodedBlock, Error> {
         self.untested_at_depth(location, stored, 0)
+    }
+
+    /// Returns the blocks without bases that `blocks` lean on in the end, each once, as far as
+    /// [`Self::look_ahead`] told where they are and they are not kept yet.
+    pub fn anchors(&self, blocks: &[&BlockLocation]) -> Vec<BlockLocation> {
+        let mut seen: HashSet<BlockKey> = HashSet::new();
+        let mut names: Vec<BaseName> = blocks.iter().flat_map(|block| &block.bases).copied().collect();
+        let mut anchors = Vec::new();
+        while let Some(name) = names.pop() {
+            let Some(copies) = self.cache.base(&name) else { continue };
+            let [(_, chunk)] = &*copies else { continue };
+            let key = (chunk.block.pack, chunk.block.offset);
+            if !seen.insert(key) || self.cache.block(&key).is_some() {
+                continue;
+            }
+            if chunk.block.bases.is_empty() {
+                anchors.push(chunk.block.clone());
+            } else {
+                names.extend_from_slice(&chunk.block.bases);
+            }
+        }
+        anchors
     }
 
     fn untested_at_depth(
@@ -32,7 +56,7 @@ impl ChunkReader<'_> {
         location: &BlockLocation,
         stored: Option<&Bytes>,
         depth: u64,
-    ) -> Result<Arc<Vec<u8>>, Error> {
+    ) -> Result<DecodedBlock, Error> {
         let key = (location.pack, location.offset);
         if let Some(block) = self.cache.block(&key) {
             return Ok(block);
@@ -50,7 +74,7 @@ impl ChunkReader<'_> {
             None => self.stored_block(location)?,
         };
         let raw_bytes = usize::try_from(location.raw_bytes).unwrap_or(usize::MAX);
-        let plain = open_block(&self.repository.keys, &stored, raw_bytes, &base);
+        let plain = open_block(&self.cache.rooms, &self.repository.keys, &stored, raw_bytes, &base);
         let plain = plain
             .map_err(|error| Error::of_pack(ObjectKey::pack(&location.pack).to_string(), error))
             .map(Arc::new)?;
@@ -74,9 +98,9 @@ impl ChunkReader<'_> {
         if base_bytes > BASE_MAX_BYTES {
             return Err(damaged("base of a block is too long"));
         }
-        let mut base = self.cache.bases_read.take(usize::try_from(base_bytes).unwrap_or(0));
+        let mut base = self.cache.rooms.take(usize::try_from(base_bytes).unwrap_or(0));
         // Neighbours often stand in the same block.
-        let mut last: Option<(BlockKey, Arc<Vec<u8>>)> = None;
+        let mut last: Option<(BlockKey, DecodedBlock)> = None;
         for copies in bases {
             let [(_, chunk)] = &*copies else {
                 return Err(damaged("bases of a block are ambiguous or missing"));

@@ -1,9 +1,9 @@
 //! What the decoders answer to a case, compared with what the case says.
 
 use serde_json::{Value, json};
-use snap::base::PackId;
 use snap::base::id::{hex, unhex};
 use snap::base::limits;
+use snap::base::{BufferPool, PackId};
 use snap::codec::{self, CodecError};
 use snap::crypto::password::unwrap as unwrap_key;
 use snap::crypto::xaes::XaesKey;
@@ -301,7 +301,7 @@ fn packs(case: &Value) -> Result<Value, Refused> {
     for block in &pack.directory.blocks {
         let end = at + usize::try_from(block.stored_bytes).unwrap();
         let raw_bytes = usize::try_from(block.raw_bytes()).unwrap();
-        raw.push(hex(&open_block(&ring, &stored[at..end], raw_bytes, &[])?));
+        raw.push(hex(&open_block(&BufferPool::new(0), &ring, &stored[at..end], raw_bytes, &[])?));
         at = end;
     }
     let blocks = describe::directory(&pack.directory);

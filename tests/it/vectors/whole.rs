@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use snap::base::clock::SeededEntropy;
 use snap::base::id::{hex, unhex};
 use snap::base::limits;
-use snap::base::{ChunkId, PackId, RepositoryId};
+use snap::base::{BufferPool, ChunkId, PackId, RepositoryId};
 use snap::crypto::password::unwrap as unwrap_key;
 use snap::crypto::{KeyRing, MasterKey, Secret};
 use snap::format::config::Config;
@@ -103,7 +103,13 @@ fn all_chunks(ring: &KeyRing, objects: &Objects) -> Result<Chunks, Refused> {
     let mut chunks = Chunks::new();
     for (_, content, stored, block) in &blocks {
         let base: Vec<u8> = block.bases.iter().flat_map(|name| by_name(&chunks, *content, name)).collect();
-        let raw = open_block(ring, stored, usize::try_from(block.raw_bytes()).unwrap(), &base)?;
+        let raw = open_block(
+            &BufferPool::new(0),
+            ring,
+            stored,
+            usize::try_from(block.raw_bytes()).unwrap(),
+            &base,
+        )?;
         verify_chunks(ring, *content, block, &raw)?;
         let mut rest = raw.as_slice();
         for chunk in &block.chunks {
