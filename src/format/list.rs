@@ -135,6 +135,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_chunk_has_as_many_entries_as_the_limit_says_and_not_one_more() {
+        let entry = ListEntry { id: ChunkId([1; 32]), content_bytes: 9 };
+        let count = usize::try_from(LIST_ENTRY_COUNT_MAX).unwrap();
+        let chunk = |count| ListChunk { level: 0, entries: vec![entry; count] };
+        assert_eq!(ListChunk::decode(&chunk(count).encode().unwrap()).unwrap(), chunk(count));
+        assert!(chunk(count + 1).encode().is_err());
+    }
+
+    #[test]
     fn empty_lists_and_empty_chunks_are_refused() {
         assert!(ListChunk { level: 0, entries: vec![] }.encode().is_err());
         let entries = vec![ListEntry { id: ChunkId([1; 32]), content_bytes: 0 }];

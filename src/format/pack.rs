@@ -344,6 +344,20 @@ mod tests {
     }
 
     #[test]
+    fn a_block_has_a_depth_if_it_has_bases_and_none_beyond_the_limit() {
+        let depth_max = u8::try_from(BASE_DEPTH_MAX).unwrap();
+        let cases = [(0, 0, true), (0, 1, false), (1, 0, false), (1, 1, true)];
+        for (bases, depth, holds) in
+            cases.into_iter().chain([(1, depth_max, true), (1, depth_max + 1, false)])
+        {
+            let mut directory = sample();
+            let block = &mut directory.blocks[1];
+            (block.bases, block.depth) = (vec![BaseName([9; 8]); bases], depth);
+            assert_eq!(directory.encode().is_ok(), holds, "{bases} bases at depth {depth}");
+        }
+    }
+
+    #[test]
     fn a_block_without_room_for_seal_and_head_is_refused() {
         let mut directory = sample();
         for (stored_bytes, holds) in [(57, true), (56, false), (0, false)] {

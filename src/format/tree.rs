@@ -199,6 +199,29 @@ mod tests {
     }
 
     #[test]
+    fn what_only_a_file_may_have_no_other_node_has_and_no_mode_goes_beyond_its_bits() {
+        let directory =
+            Node { kind: NodeKind::Directory { tree: ChunkId([1; 32]) }, link_device: None, ..node(b"d") };
+        let pipe = Node { kind: NodeKind::Fifo, ..node(b"p") };
+        let cases = [
+            (node(b"f"), true),
+            (Node { mode: 0o7777, ..node(b"f") }, true),
+            (Node { mode: 0o10_000, ..node(b"f") }, false),
+            (Node { changed: true, sparse: true, ..node(b"f") }, true),
+            (directory.clone(), true),
+            (Node { link_device: Some(4), ..directory.clone() }, false),
+            (Node { changed: true, ..directory.clone() }, false),
+            (Node { sparse: true, ..directory }, false),
+            (pipe.clone(), true),
+            (Node { changed: true, ..pipe.clone() }, false),
+            (Node { sparse: true, ..pipe }, false),
+        ];
+        for (node, holds) in cases {
+            assert_eq!(LeafWriter::new().push(&node).is_ok(), holds, "{node:?}");
+        }
+    }
+
+    #[test]
     fn the_leaves_of_a_directory_hold_its_nodes_in_order() {
         let nodes: Vec<Node> = (0..5000).map(|n| node(format!("file{n:05}").as_bytes())).collect();
         let chunks = leaves(&nodes);

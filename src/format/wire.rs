@@ -166,11 +166,6 @@ impl Writer {
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
-
-    /// Tells whether nothing was written.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
 }
 
 /// Takes fields off a slice.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use snap::backend::record::RecordBackend;
+use snap::maintain::forget::forget;
 use snap::maintain::prune::prune;
 
 use super::commands::{Case, backup_case, prune_case};
@@ -108,6 +109,17 @@ fn a_prune_after_an_unlock_at_any_call_of_a_prune_that_lives_costs_nothing() {
     sweep(&prune_case(35, 50), 1, |world| {
         world.open(None).break_lease().unwrap();
         prune(&world.open(None), prune_options(50)).unwrap();
+    });
+}
+
+/// A snapshot goes between the listing and the reading of it.
+#[test]
+fn a_forget_at_any_call_of_a_prune_costs_nothing() {
+    let case = prune_case(37, 50);
+    let gone = case.world.model.keys().take(1).copied().collect();
+    sweep(&Case { gone, ..case }, 1, |world| {
+        let id = *world.model.keys().next().unwrap();
+        forget(&world.open(None), &[id], false).unwrap();
     });
 }
 
