@@ -74,7 +74,7 @@ impl Memory {
 
     /// Buffers of large reads that a local store keeps to be used again.
     pub fn read_buffers_bytes(self) -> usize {
-        self.scaled_bytes(192 << 20)
+        self.scaled_bytes(128 << 20)
     }
 
     /// Pieces that a walk looks at ahead, each up to a MiB where entries have long attributes.
@@ -129,7 +129,7 @@ impl Memory {
 
     /// Sealed bytes of a restore that are under way or being decoded.
     pub fn restoring_bytes(self) -> u64 {
-        self.scaled(96 << 20)
+        self.scaled(80 << 20)
     }
 
     /// Bytes that a restore asks for in one request.

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// A buffer serves for no less than this part of its room.
-const WASTE_MAX: usize = 2;
+/// Sizes of buffers between one power of two and half of it.
+const SIZES_PER_DOUBLING: usize = 8;
+/// A buffer that is used again is larger than a fresh one by at most this part of what is asked for.
+const WASTE_PART: usize = 4;
 
 /// Keeps buffers that nobody uses for whoever comes next, up to a number of bytes.
 #[derive(Debug)]
@@ -29,6 +31,13 @@ pub struct PooledBuffer {
     pool: Option<Arc<BufferPool>>,
 }
 
+/// Returns a size of which there are few, so that buffers fit others than those they were made for. What is
+/// not written to takes no memory.
+fn rounded(bytes: usize) -> usize {
+    let step = bytes.checked_next_power_of_two().unwrap_or(bytes) / SIZES_PER_DOUBLING;
+    bytes.checked_next_multiple_of(step.max(1)).unwrap_or(bytes)
+}
+
 impl BufferPool {
     /// Returns a pool that keeps at most `kept_max_bytes` of unused buffers.
     pub fn new(kept_max_bytes: usize) -> Arc<Self> {
@@ -37,7 +46,8 @@ impl BufferPool {
 
     /// Returns an empty buffer with room for at least `capacity_bytes`, and for not many times as much.
     pub fn take(self: &Arc<Self>, capacity_bytes: usize) -> PooledBuffer {
-        let mut data = self.kept(capacity_bytes).unwrap_or_else(|| Vec::with_capacity(capacity_bytes));
+        let fresh = || Vec::with_capacity(rounded(capacity_bytes));
+        let mut data = self.kept(capacity_bytes).unwrap_or_else(fresh);
         data.clear();
         PooledBuffer { data, pool: Some(self.clone()) }
     }
@@ -45,20 +55,15 @@ impl BufferPool {
     /// Returns a buffer of this length whose content is unspecified: to be written over.
     pub fn take_filled(self: &Arc<Self>, length_bytes: usize) -> PooledBuffer {
         // Fresh memory comes with zeros and is not written twice.
-        let data = match self.kept(length_bytes) {
-            Some(mut kept) => {
-                kept.resize(length_bytes, 0);
-                kept
-            }
-            None => vec![0; length_bytes],
-        };
+        let mut data = self.kept(length_bytes).unwrap_or_else(|| vec![0; rounded(length_bytes)]);
+        data.resize(length_bytes, 0);
         PooledBuffer { data, pool: Some(self.clone()) }
     }
 
     /// Returns the buffer that came back last among those that fit.
     fn kept(&self, capacity_bytes: usize) -> Option<Vec<u8>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let most_bytes = capacity_bytes.saturating_mul(WASTE_MAX);
+        let most_bytes = rounded(capacity_bytes).saturating_add(capacity_bytes / WASTE_PART);
         let at = free
             .buffers
             .iter()
@@ -146,18 +151,18 @@ mod tests {
     #[test]
     fn a_buffer_comes_back_empty_with_its_last_user_and_few_are_kept() {
         let pool = BufferPool::new(150);
-        let mut first = pool.take(100);
+        let mut first = pool.take(60);
         first.extend_from_slice(b"abc");
         let place = first.as_ptr();
         let shared = first.share();
         let slice = shared.slice(1..2);
         drop(shared);
-        assert_ne!(pool.take(10).as_ptr(), place);
+        assert_ne!(pool.take(60).as_ptr(), place);
         assert_eq!(&slice[..], b"b");
         drop(slice);
         let again = pool.take(60);
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
-        drop((pool.take(100), again));
+        drop((pool.take(100), again, pool.take(64)));
         let free = pool.free.lock().unwrap();
         assert!(free.bytes <= 150);
         assert_eq!(free.bytes, free.buffers.iter().map(Vec::capacity).sum::<usize>());
@@ -170,7 +175,7 @@ mod tests {
         first.extend_from_slice(&[7; 50]);
         let place = first.as_ptr();
         drop(first);
-        for length in [55, 40, 60] {
+        for length in [55, 54, 60] {
             let filled = pool.take_filled(length);
             assert_eq!((filled.as_ptr(), filled.len()), (place, length));
         }
@@ -181,17 +186,22 @@ mod tests {
     #[test]
     fn a_buffer_serves_what_nearly_fills_it_and_the_oldest_is_let_go() {
         let pool = BufferPool::new(2_000);
-        let taken = [1_000, 100, 400].map(|bytes| pool.take(bytes));
-        let [large, small, middle] = taken.each_ref().map(|buffer| buffer.as_ptr());
-        drop(taken);
-        // Nothing that is more than twice as large.
-        let held = (pool.take(90), pool.take(90));
-        assert_eq!((held.0.as_ptr(), held.1.capacity()), (small, 90));
-        assert_eq!((pool.take(200).as_ptr(), pool.take(500).as_ptr()), (middle, large));
-        drop(held);
-        drop([pool.take(900), pool.take(800)]);
+        let (large, small) = (pool.take(1_000), pool.take(100));
+        let places = (large.as_ptr(), small.as_ptr());
+        drop((large, small));
+        assert_eq!((pool.take(900).as_ptr(), pool.take(90).as_ptr()), places);
+        // Too small, and too large.
+        assert_eq!((pool.take(1_100).capacity(), pool.take(500).capacity()), (1_280, 512));
         let free = pool.free.lock().unwrap();
-        assert!(free.bytes <= 2_000 && !free.buffers.iter().any(|buffer| buffer.as_ptr() == middle));
+        assert!(free.bytes <= 2_000 && free.bytes > 1_700, "{}", free.bytes);
         assert_eq!(free.bytes, free.buffers.iter().map(Vec::capacity).sum::<usize>());
+    }
+
+    #[test]
+    fn there_are_few_sizes_and_little_is_wasted() {
+        let sizes: std::collections::BTreeSet<usize> = (1..=1 << 20).map(rounded).collect();
+        assert!(sizes.len() <= 20 * SIZES_PER_DOUBLING, "{}", sizes.len());
+        assert!((1..=1 << 20).all(|bytes| (bytes..=bytes + bytes / 4).contains(&rounded(bytes))));
+        assert_eq!(rounded(usize::MAX - 1), usize::MAX - 1);
     }
 }

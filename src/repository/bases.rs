@@ -10,7 +10,7 @@
 //! only when they stand near each other in their file: then what a block leans on stands together too, and
 //! reading a file in order decodes each block once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{ChunkReader, Error};
 use crate::base::ChunkId;
@@ -46,29 +46,47 @@ pub(super) struct Found {
     pub(super) location: ChunkLocation,
 }
 
+/// Where chunks are that new blocks may be coded against; those that a writer may not rely on are left out.
+#[derive(Debug)]
+pub(super) struct Places(HashMap<ChunkId, ChunkLocation>);
+
+impl Places {
+    /// Looks up the bases of some blocks at once, and what those lean on themselves.
+    pub(super) fn of<'b>(
+        reader: &ChunkReader<'_>,
+        wanted: impl Iterator<Item = &'b BaseChunk>,
+    ) -> Result<Self, Error> {
+        let index = &reader.repository().index;
+        let ids: Vec<ChunkId> = wanted.map(|base| base.id).collect::<HashSet<_>>().into_iter().collect();
+        let located = index.locate(&ids)?;
+        let reliable = index.contains(&ids)?;
+        let found = ids.into_iter().zip(located).zip(reliable);
+        let found = found.filter_map(|((id, location), reliable)| Some((id, location.filter(|_| reliable)?)));
+        let places: HashMap<ChunkId, ChunkLocation> = found.collect();
+        let blocks: Vec<&BlockLocation> = places.values().map(|location| &location.block).collect();
+        reader.look_ahead(&blocks)?;
+        Ok(Self(places))
+    }
+
+    fn found(&self, base: &BaseChunk) -> Option<Found> {
+        self.0.get(&base.id).map(|location| Found { id: base.id, location: location.clone() })
+    }
+}
+
 /// Reads the bases of a new block; `None` when none of them is to be had.
 ///
 /// Chunks that a writer may not rely on are left out, and so is what is damaged: a base is a help, not a
 /// need. `seed` draws how far chains that are too long are followed down. At most `max_bytes` are taken.
 pub(super) fn gather(
     reader: &ChunkReader<'_>,
+    places: &Places,
     content: Content,
     wanted: &[BaseChunk],
     seed: &ChunkId,
     max_bytes: u64,
 ) -> Result<Option<BlockBase>, Error> {
-    let index = &reader.repository().index;
-    let ids: Vec<ChunkId> = wanted.iter().map(|base| base.id).collect();
-    let located = index.locate(&ids)?;
-    let reliable = index.contains(&ids)?;
-    let mut found: Vec<Found> = Vec::with_capacity(ids.len());
-    for ((id, location), reliable) in ids.into_iter().zip(located).zip(reliable) {
-        if let Some(location) = location.filter(|at| reliable && at.block.content == content) {
-            found.push(Found { id, location });
-        }
-    }
-    let blocks: Vec<&BlockLocation> = found.iter().map(|base| &base.location.block).collect();
-    reader.look_ahead(&blocks)?;
+    let found = wanted.iter().filter_map(|base| places.found(base));
+    let mut found: Vec<Found> = found.filter(|base| base.location.block.content == content).collect();
     if found.iter().any(|base| base.location.block.depth >= CHAIN_MAX) {
         let depth_max = depth_drawn(seed);
         found = descend(reader, content, found, &|base| base.block.depth <= depth_max)?;
@@ -81,21 +99,13 @@ pub(super) fn gather(
 /// `None` when one cannot be relied on, or its chain is as long as it may be.
 pub(super) fn gather_exactly(
     reader: &ChunkReader<'_>,
+    places: &Places,
     wanted: &[BaseChunk],
     skip: usize,
 ) -> Result<Option<BlockBase>, Error> {
-    let index = &reader.repository().index;
-    let ids: Vec<ChunkId> = wanted.iter().map(|base| base.id).collect();
-    if index.contains(&ids)?.contains(&false) {
-        return Ok(None);
-    }
-    let mut found = Vec::with_capacity(ids.len());
-    for (id, location) in ids.iter().zip(index.locate(&ids)?) {
-        match location {
-            Some(location) if location.block.depth < CHAIN_MAX => found.push(Found { id: *id, location }),
-            _ => return Ok(None),
-        }
-    }
+    let found = wanted.iter().map(|base| places.found(base));
+    let found = found.map(|base| base.filter(|base| base.location.block.depth < CHAIN_MAX));
+    let Some(found) = found.collect::<Option<Vec<Found>>>() else { return Ok(None) };
     let base = read(reader, Content::Data, found, BASE_MAX_BYTES)?;
     let is_whole = |base: &BlockBase| base.names.len() == wanted.len() && skip < base.bytes.len();
     Ok(base.filter(is_whole).map(|base| BlockBase { skip: Some(skip), ..base }))

@@ -9,6 +9,7 @@
 mod moved;
 mod open;
 mod plain;
+mod sealing;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,17 +23,17 @@ pub use moved::sealed_bytes;
 pub(crate) use open::BASED_BLOCK_BYTES;
 use open::{OpenBlock, OpenBlocks, Slot};
 use plain::{Chunk, is_same};
+use sealing::{Group, SealedLater, Sealing};
 
-use super::bases::{BASE_BYTES, BaseChunk, gather, gather_exactly};
+use super::bases::BaseChunk;
 use super::uploader::{UploadContext, Uploader};
-use super::{ChunkCache, ChunkReader, Error, Repository};
-use crate::base::limits::BASE_MAX_BYTES;
+use super::{ChunkCache, Error, Repository};
 use crate::base::{BufferPool, ChunkId};
-use crate::chunker::features::{Sampler, features};
+use crate::chunker::features::Sampler;
 use crate::codec::Hint;
 use crate::crypto::KeyRing;
 use crate::format::pack::{BaseName, Content};
-use crate::pack::{PackWriter, SealedBlock, seal_block, seal_block_with_base};
+use crate::pack::PackWriter;
 
 /// Size at which packs of tree chunks are closed.
 const TREE_PACK_BYTES: usize = 16 << 20;
@@ -81,23 +82,6 @@ impl Shared {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Remembers what the chunks of a block of text are known by.
-    fn note_features(&self, sampler: &Sampler, slot: Slot, block: &OpenBlock) {
-        if slot.content != Content::Data || slot.hint != Hint::Text {
-            return;
-        }
-        let mut found = Vec::with_capacity(block.chunks.len() * 4);
-        let mut rest = &block.raw[..];
-        for chunk in &block.chunks {
-            let length = usize::try_from(chunk.length_bytes).unwrap_or(usize::MAX);
-            let Some((plain, after)) = rest.split_at_checked(length) else { break };
-            let samples = sampler.samples(plain);
-            found.extend(features(&samples).iter().map(|feature| (*feature, BaseName::of(&chunk.id))));
-            rest = after;
-        }
-        self.features.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
-    }
-
     fn take_failure(&self) -> Result<(), Error> {
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
@@ -105,8 +89,6 @@ impl Shared {
         }
     }
 }
-
-type SealedLater = Receiver<Result<SealedBlock, Error>>;
 
 /// Stores chunks that are not there yet.
 #[derive(Debug)]
@@ -121,7 +103,9 @@ pub struct ChunkWriter {
     place: u64,
     /// The buffer that open blocks may lie in.
     kept: Option<Bytes>,
-    to_packer: Option<SyncSender<(Content, SealedLater)>>,
+    /// Blocks that wait for others to be sealed with.
+    group: Group,
+    to_packer: Option<SyncSender<SealedLater>>,
     packer: Option<JoinHandle<()>>,
     stats: WriterStats,
     dry: bool,
@@ -156,6 +140,7 @@ impl ChunkWriter {
             sampler,
             place: 0,
             kept: None,
+            group: Group::default(),
             to_packer: Some(to_packer),
             packer: Some(packer),
             stats: WriterStats::default(),
@@ -360,28 +345,35 @@ impl ChunkWriter {
     }
 
     fn flush_block(&mut self, slot: Slot, block: OpenBlock) -> Result<(), Error> {
+        if self.group.push(slot, block) { self.flush_group() } else { Ok(()) }
+    }
+
+    /// Has a thread seal the blocks that were gathered for it.
+    fn flush_group(&mut self) -> Result<(), Error> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let (to_result, result) = sync_channel(1);
+        let group = std::mem::take(&mut self.group);
+        let sealing = Sealing {
+            repository: self.repository.clone(),
+            shared: self.shared.clone(),
+            cache: self.cache.clone(),
+            rooms: self.open.buffers.clone(),
+            sampler: self.sampler.clone(),
+        };
+        self.save_features(FEATURES_WAITING_MAX)?;
+        // Nobody waits any more when the run has failed elsewhere.
+        rayon::spawn(move || drop(to_result.send(sealing.seal_all(group))));
+        self.send(result)
+    }
+
+    /// Hands blocks to the packer.
+    fn send(&mut self, sealed: SealedLater) -> Result<(), Error> {
         if self.shared.has_failed() {
             self.shared.take_failure()?;
         }
-        let (to_result, result) = sync_channel(1);
-        let repository = self.repository.clone();
-        let (shared, cache, rooms) = (self.shared.clone(), self.cache.clone(), self.open.buffers.clone());
-        let sampler = self.sampler.clone();
-        self.save_features(FEATURES_WAITING_MAX)?;
-        rayon::spawn(move || {
-            shared.note_features(&sampler, slot, &block);
-            let sealed = seal(&ChunkReader::with_cache(&repository, cache), &rooms, slot, block);
-            if sealed.as_ref().is_ok_and(|sealed| sealed.fell_back) {
-                shared.fallbacks.fetch_add(1, Ordering::Relaxed);
-                repository
-                    .progress
-                    .warn("a block did not decode to its chunks after coding; it was stored raw");
-            }
-            // Nobody waits any more when the run has failed elsewhere.
-            let _ = to_result.send(sealed);
-        });
-        let sent = self.to_packer.as_ref().is_some_and(|queue| queue.send((slot.content, result)).is_ok());
-        if sent {
+        if self.to_packer.as_ref().is_some_and(|queue| queue.send(sealed).is_ok()) {
             return Ok(());
         }
         self.shared.take_failure()?;
@@ -403,8 +395,10 @@ impl ChunkWriter {
     fn flush_all(&mut self) -> Result<(), Error> {
         for (slot, block) in self.open.take_all() {
             self.flush_block(slot, block)?;
+            // At the end there is nothing to come that would occupy the other threads.
+            self.flush_group()?;
         }
-        Ok(())
+        self.flush_group()
     }
 
     /// Ends the writer: everything added is stored and named by an index object when this returns.
@@ -434,37 +428,14 @@ impl Drop for ChunkWriter {
     /// Keeps what arrived: complete blocks are packed, put and indexed even when the run ends early.
     fn drop(&mut self) {
         if self.packer.is_some() {
+            // Without it less arrived, that is all.
+            let _ = self.flush_group();
             self.join();
         }
     }
 }
 
-fn seal(
-    reader: &ChunkReader<'_>,
-    rooms: &Arc<BufferPool>,
-    slot: Slot,
-    block: OpenBlock,
-) -> Result<SealedBlock, Error> {
-    let keys = &reader.repository().keys;
-    let OpenBlock { raw, chunks, bases, skip, .. } = block;
-    if let (true, Some(first)) = (slot.has_base, chunks.first()) {
-        let base = match skip {
-            Some(skip) => gather_exactly(reader, &bases, skip)?,
-            None => {
-                let is_text = slot.hint == Hint::Text;
-                let bytes_max = if is_text { BASE_BYTES } else { BASE_MAX_BYTES };
-                gather(reader, slot.content, &bases, &first.id, bytes_max)?
-            }
-        };
-        if let Some(base) = base {
-            let sealed = seal_block_with_base(rooms, keys, slot.content, &raw, chunks, slot.hint, &base);
-            return sealed.map_err(Error::Pack);
-        }
-    }
-    seal_block(rooms, keys, slot.content, &raw, chunks, slot.hint).map_err(Error::Pack)
-}
-
-fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>) {
+fn run_packer(context: &UploadContext, blocks: &Receiver<SealedLater>) {
     let keys: &KeyRing = &context.repository.keys;
     let memory = context.repository.memory;
     let target = memory.pack_target_bytes(context.repository.config.pack_target_bytes);
@@ -476,12 +447,13 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
         Ok(pack) => uploader.put(pack),
         Err(error) => context.shared.fail(Error::Pack(error)),
     };
-    for (content, later) in blocks {
+    let buffer = || buffers.take(target);
+    for later in blocks {
         if context.shared.has_failed() {
             break;
         }
-        let block = match later.recv() {
-            Ok(Ok(block)) => block,
+        let blocks = match later.recv() {
+            Ok(Ok(blocks)) => blocks,
             Ok(Err(error)) => {
                 context.shared.fail(error);
                 break;
@@ -491,16 +463,17 @@ fn run_packer(context: &UploadContext, blocks: &Receiver<(Content, SealedLater)>
                 break;
             }
         };
-        let (at, target) = match content {
-            Content::Data => (0, target),
-            Content::Tree => (1, TREE_PACK_BYTES.min(target)),
-        };
-        let is_full = packs[at].as_ref().is_some_and(|pack| pack.is_full(block.stored.len(), target));
-        if let Some(pack) = packs[at].take_if(|_| is_full) {
-            close(pack, &mut uploader);
+        for (content, block) in blocks {
+            let (at, target) = match content {
+                Content::Data => (0, target),
+                Content::Tree => (1, TREE_PACK_BYTES.min(target)),
+            };
+            let is_full = packs[at].as_ref().is_some_and(|pack| pack.is_full(block.stored.len(), target));
+            if let Some(pack) = packs[at].take_if(|_| is_full) {
+                close(pack, &mut uploader);
+            }
+            packs[at].get_or_insert_with(|| PackWriter::new(content, buffer())).push(block);
         }
-        let buffer = || buffers.take(target);
-        packs[at].get_or_insert_with(|| PackWriter::new(content, buffer())).push(block);
     }
     if !context.shared.has_failed() {
         for pack in packs.into_iter().flatten() {

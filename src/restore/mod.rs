@@ -24,6 +24,7 @@ mod passes;
 mod place;
 mod plan;
 mod run;
+mod steps;
 mod stream;
 mod verify;
 mod walk;

@@ -12,7 +12,7 @@ use crate::index::ChunkLocation;
 /// Names of bases whose places are kept.
 const BASES_MAX_COUNT: usize = 1 << 17;
 
-/// Memory of blocks and bases that is kept to be used again: a part of that of the blocks that are kept.
+/// The part of the memory for decoded blocks that waits to be used again.
 const BUFFERS_PART: usize = 8;
 
 /// The chunks of one short name, each with its best copy.
@@ -105,7 +105,7 @@ impl ChunkCache {
     fn new(memory: Memory, blocks_max_bytes: usize, reads_ahead: bool) -> Self {
         let packs_max_bytes = memory.packs_kept_bytes();
         Self {
-            blocks: Mutex::new(Cache::new(blocks_max_bytes)),
+            blocks: Mutex::new(Cache::new(blocks_max_bytes - blocks_max_bytes / BUFFERS_PART)),
             packs: Mutex::new(Cache::new(packs_max_bytes)),
             extents: Mutex::new(Cache::new(packs_max_bytes)),
             bases: Mutex::default(),

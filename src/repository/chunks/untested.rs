@@ -1,5 +1,6 @@
 //! Blocks along chains of bases, compared with no ids.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use super::{ChunkReader, Error};
 use crate::backend::ObjectKey;
 use crate::base::PooledBuffer;
 use crate::base::limits::{BASE_DEPTH_MAX, BASE_MAX_BYTES};
+use crate::format::pack::BaseName;
 use crate::index::BlockLocation;
 use crate::pack::open_block;
 
@@ -25,6 +27,28 @@ impl ChunkReader<'_> {
         stored: Option<&Bytes>,
     ) -> Result<DecodedBlock, Error> {
         self.untested_at_depth(location, stored, 0)
+    }
+
+    /// Returns the blocks without bases that `blocks` lean on in the end, each once, as far as
+    /// [`Self::look_ahead`] told where they are and they are not kept yet.
+    pub fn anchors(&self, blocks: &[&BlockLocation]) -> Vec<BlockLocation> {
+        let mut seen: HashSet<BlockKey> = HashSet::new();
+        let mut names: Vec<BaseName> = blocks.iter().flat_map(|block| &block.bases).copied().collect();
+        let mut anchors = Vec::new();
+        while let Some(name) = names.pop() {
+            let Some(copies) = self.cache.base(&name) else { continue };
+            let [(_, chunk)] = &*copies else { continue };
+            let key = (chunk.block.pack, chunk.block.offset);
+            if !seen.insert(key) || self.cache.block(&key).is_some() {
+                continue;
+            }
+            if chunk.block.bases.is_empty() {
+                anchors.push(chunk.block.clone());
+            } else {
+                names.extend_from_slice(&chunk.block.bases);
+            }
+        }
+        anchors
     }
 
     fn untested_at_depth(

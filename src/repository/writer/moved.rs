@@ -5,13 +5,15 @@ use std::sync::mpsc::sync_channel;
 
 use bytes::Bytes;
 
+use super::ChunkWriter;
 use super::open::{OpenBlock, Slot};
 use super::plain::Chunk;
-use super::{ChunkWriter, seal};
+use super::sealing::seal;
 use crate::base::{BufferPool, ChunkId};
 use crate::codec::Hint;
 use crate::format::pack::Content;
 use crate::pack::SealedBlock;
+use crate::repository::bases::Places;
 use crate::repository::{ChunkReader, Error, NewBase};
 
 /// Returns the stored length of chunks that are coded together against `base`; nothing is stored.
@@ -38,7 +40,8 @@ pub fn sealed_bytes(
             Slot::own(Hint::Unknown, bases)
         }
     };
-    Ok(u64::from(seal(reader, &rooms, slot, block)?.entry.stored_bytes))
+    let places = Places::of(reader, block.bases.iter())?;
+    Ok(u64::from(seal(reader, &rooms, &places, slot, block)?.entry.stored_bytes))
 }
 
 impl ChunkWriter {
@@ -73,15 +76,9 @@ impl ChunkWriter {
         if self.dry {
             return Ok(true);
         }
-        if self.shared.has_failed() {
-            self.shared.take_failure()?;
-        }
         let (to_result, result) = sync_channel(1);
-        let ready = to_result.send(Ok(block)).is_ok();
-        if ready && self.to_packer.as_ref().is_some_and(|queue| queue.send((content, result)).is_ok()) {
-            return Ok(true);
-        }
-        self.shared.take_failure()?;
-        Err(Error::Internal { what: "the packer ended early" })
+        // There is room for it, and the other end is held here.
+        let _ = to_result.send(Ok(vec![(content, block)]));
+        self.send(result).map(|()| true)
     }
 }

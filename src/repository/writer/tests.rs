@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::limits::BLOCK_CHUNK_COUNT_MAX;
+use crate::repository::ChunkReader;
 use crate::repository::testing::TestRepository;
 
 #[test]
