@@ -29,14 +29,17 @@ fn noise(length: usize) -> Vec<u8> {
     data
 }
 
-/// Numbers near zero as bf16: eight random bytes a weight give a bell curve.
+/// Numbers near zero as bf16: eight random bytes a weight give a bell curve, two more its fine steps, without
+/// which mantissas would repeat as those of trained weights do not.
 fn weights(length: usize) -> Vec<u8> {
-    let weight = |bytes: &[u8]| {
-        let sum: f32 = bytes.iter().map(|byte| f32::from(*byte) - 127.5).sum();
-        let bits = (sum / 20_000.0).to_bits().to_le_bytes();
+    let weight = |bytes: &[u8; 10]| {
+        let (curve, fine) = bytes.split_at(8);
+        let sum: f32 = curve.iter().map(|byte| f32::from(*byte) - 127.5).sum();
+        let step = f32::from(u16::from_le_bytes([fine[0], fine[1]])) / 65_536.0;
+        let bits = ((sum + step) / 20_000.0).to_bits().to_le_bytes();
         [bits[2], bits[3]]
     };
-    noise(length * 4).chunks(8).flat_map(weight).collect()
+    noise(length * 5).as_chunks().0.iter().flat_map(weight).collect()
 }
 
 /// Lines of a dump: words in random order with numbers between.

@@ -34,19 +34,20 @@ impl Histogram {
 
     /// Counts `bytes` too.
     pub(super) fn add(&mut self, bytes: &[u8]) {
-        // Two tables, so that equal bytes in a row do not wait for each other.
-        let mut odd = [0_u32; 256];
-        let (pairs, last) = bytes.as_chunks::<2>();
-        for [first, second] in pairs {
-            self.counts[usize::from(*first)] += 1;
-            odd[usize::from(*second)] += 1;
+        // Several tables, so that equal bytes in a row do not wait for each other.
+        let mut tables = [[0_u32; 256]; 4];
+        let (groups, last) = bytes.as_chunks::<4>();
+        for group in groups {
+            for (table, byte) in tables.iter_mut().zip(group) {
+                table[usize::from(*byte)] += 1;
+            }
         }
-        for byte in last {
-            odd[usize::from(*byte)] += 1;
+        for (table, byte) in tables.iter_mut().zip(last) {
+            table[usize::from(*byte)] += 1;
         }
         let mut added = 0;
-        for (count, odd) in self.counts.iter_mut().zip(odd) {
-            *count += odd;
+        for (value, count) in self.counts.iter_mut().enumerate() {
+            *count += tables.iter().map(|table| table[value]).sum::<u32>();
             added += *count;
         }
         self.total = added;

@@ -19,23 +19,39 @@ pub(in crate::codec) fn split(body: &[u8], width: usize, rotate: u32, planes: &m
             }
         }
         4 => {
-            let (low, high) = planes.split_at_mut(2 * count);
-            let ((p0, p1), (p2, p3)) = (low.split_at_mut(count), high.split_at_mut(count));
-            let quads = p0.iter_mut().zip(p1).zip(p2.iter_mut().zip(p3));
-            for (element, ((a, b), (c, d))) in body.as_chunks().0.iter().zip(quads) {
-                [*a, *b, *c, *d] = u32::from_le_bytes(*element).rotate_left(rotate).to_le_bytes();
+            let mut words = [0; STEP];
+            for (step, elements) in body.as_chunks().0.chunks(STEP).enumerate() {
+                for (word, element) in words.iter_mut().zip(elements) {
+                    *word = u32::from_le_bytes(*element).rotate_left(rotate);
+                }
+                spread(&words[..elements.len()], planes, count, step * STEP);
             }
         }
         _ => {
-            for (quads, shift) in planes.chunks_exact_mut(4 * count.max(1)).zip([0, 32]) {
-                let (low, high) = quads.split_at_mut(2 * count);
-                let ((p0, p1), (p2, p3)) = (low.split_at_mut(count), high.split_at_mut(count));
-                let quads = p0.iter_mut().zip(p1).zip(p2.iter_mut().zip(p3));
-                for (element, ((a, b), (c, d))) in body.as_chunks().0.iter().zip(quads) {
-                    let rotated = u64::from_le_bytes(*element).rotate_left(rotate) >> shift;
-                    [*a, *b, *c, *d, ..] = rotated.to_le_bytes();
+            let (mut low, mut high) = ([0; STEP], [0; STEP]);
+            let (low_planes, high_planes) = planes.split_at_mut(4 * count);
+            for (step, elements) in body.as_chunks().0.chunks(STEP).enumerate() {
+                for ((low, high), element) in low.iter_mut().zip(&mut high).zip(elements) {
+                    let rotated = u64::from_le_bytes(*element).rotate_left(rotate);
+                    let [a, b, c, d, e, f, g, h] = rotated.to_le_bytes();
+                    (*low, *high) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
                 }
+                spread(&low[..elements.len()], low_planes, count, step * STEP);
+                spread(&high[..elements.len()], high_planes, count, step * STEP);
             }
+        }
+    }
+}
+
+/// Elements whose bytes are sorted at a time, plane by plane: one loop over four planes is twice as slow.
+const STEP: usize = 128;
+
+/// Writes the bytes of `words`, which begin with element `at`, into four planes of `count` bytes.
+fn spread(words: &[u32], planes: &mut [u8], count: usize, at: usize) {
+    for place in 0..4 {
+        let plane = &mut planes[place * count + at..][..words.len()];
+        for (byte, word) in plane.iter_mut().zip(words) {
+            [*byte, ..] = (word >> (8 * place)).to_le_bytes();
         }
     }
 }
@@ -99,7 +115,7 @@ mod tests {
     proptest! {
         #[test]
         fn merged_planes_are_the_raw_bytes(
-            raw in proptest::collection::vec(any::<u8>(), 0..300),
+            raw in proptest::collection::vec(any::<u8>(), 0..3000),
             width in proptest::sample::select(vec![1_usize, 2, 4, 8]),
             rotate in 0_u32..8,
             lead in 0_usize..8,
@@ -108,6 +124,17 @@ mod tests {
             let mut parts = vec![0xee; raw.len()];
             let lengths = split_block(&raw, grid, rotate, &mut parts);
             prop_assert_eq!(lengths.iter().sum::<usize>(), raw.len());
+            let number = |element: &[u8]| {
+                element.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+            };
+            for (at, element) in grid.cut(&raw).1.chunks(width).enumerate() {
+                let bits = u32::try_from(8 * width).unwrap();
+                let whole = number(element);
+                let rotated = whole << rotate | whole >> (bits - rotate).min(63) & ((1 << rotate) - 1);
+                for (place, byte) in rotated.to_le_bytes()[..width].iter().enumerate() {
+                    prop_assert_eq!(parts[place * grid.count + at], *byte);
+                }
+            }
             let (body, rest) = parts.split_at(grid.body_bytes());
             let planes: Vec<&[u8]> = (0..width).map(|k| &body[k * grid.count..][..grid.count]).collect();
             let mut merged = vec![0xdd; raw.len()];
