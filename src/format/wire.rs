@@ -163,7 +163,7 @@ impl Writer {
     }
 
     /// Returns how many bytes were written.
-    pub fn len(&self) -> usize {
+    pub fn written_bytes(&self) -> usize {
         self.bytes.len()
     }
 }

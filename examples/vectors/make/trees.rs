@@ -130,7 +130,7 @@ fn sized(name: &str, length: usize) -> Node {
     sized.xattrs = vec![(b"a".to_vec(), vec![])];
     let mut out = Writer::new();
     sized.encode(&mut out).expect("a good node");
-    sized.xattrs[0].1 = vec![0; length.checked_sub(out.len()).expect("a longer node")];
+    sized.xattrs[0].1 = vec![0; length.checked_sub(out.written_bytes()).expect("a longer node")];
     sized
 }
 
