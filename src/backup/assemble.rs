@@ -246,8 +246,9 @@ impl<'a, 'r> Assembler<'a, 'r> {
                 continue;
             };
             let missing = Error::Internal { what: "a small file that is not in its parcel" };
-            let ReadFile { name, path, metadata, outcome } = files.next().ok_or(missing)?;
+            let ReadFile { name, path, metadata, problem, outcome } = files.next().ok_or(missing)?;
             self.writer.repository().progress().current(&path);
+            problem.map_or(Ok(()), |problem| self.unread(&problem))?;
             match outcome {
                 Ok(file) => {
                     let known: Vec<bool> = known.by_ref().take(file.pieces.len()).collect();

@@ -13,7 +13,7 @@ use super::produce::{Ended, look_inside, middle};
 use super::steps::{Older, ReadFile, SmallFile, Step};
 use crate::crypto::KeyRing;
 use crate::repository::Repository;
-use crate::source::{Class, DumpHints, Metadata, OpenFile, SourceError, recognise};
+use crate::source::{Attributes, Class, DumpHints, Metadata, OpenFile, SourceError, recognise};
 
 /// Steps of one parcel.
 const STEPS_MAX: usize = 256;
@@ -109,8 +109,10 @@ impl<'s> Parcels<'s> {
 
 impl SmallReader {
     fn read(&self, file: Unread) -> ReadFile {
-        let Unread { name, path, metadata, hold } = file;
-        let outcome = read_small(&path, &metadata).map(|(data, changed)| {
+        let Unread { name, path, mut metadata, hold } = file;
+        let mut problem = None;
+        let outcome = read_small(&path, &metadata).map(|(data, attributes, changed)| {
+            (metadata.xattrs, problem) = attributes;
             if let Some(hint) = self.hints.once(&name, &data, Some(metadata.size_bytes)) {
                 self.repository.progress().warn(&hint);
             }
@@ -123,12 +125,15 @@ impl SmallReader {
             let pieces = pieces_of_all(self.chunkers.of(class), &segments, &self.keys, &data);
             SmallFile { pieces, class, layout, size_bytes, changed }
         });
-        ReadFile { name, path: path.into_os_string().into_encoded_bytes(), metadata, outcome }
+        ReadFile { name, path: path.into_os_string().into_encoded_bytes(), metadata, problem, outcome }
     }
 }
 
+/// Content, attributes and why they are missing, and what changed meanwhile.
+type ReadWhole = (Vec<u8>, (Attributes, Option<SourceError>), Option<&'static str>);
+
 /// Reads a file that was small when it was looked at; what was added since is left for the next run.
-fn read_small(path: &Path, metadata: &Metadata) -> Result<(Vec<u8>, Option<&'static str>), SourceError> {
+fn read_small(path: &Path, metadata: &Metadata) -> Result<ReadWhole, SourceError> {
     let file = OpenFile::open(path, metadata)?;
     let expected = usize::try_from(metadata.size_bytes).unwrap_or(usize::MAX);
     // The look at the file afterwards tells growth, except where files have bytes and no size.
@@ -136,5 +141,5 @@ fn read_small(path: &Path, metadata: &Metadata) -> Result<(Vec<u8>, Option<&'sta
     let read = file.read_at(0, &mut data)?;
     data.truncate(read.min(expected));
     let changed = file.changed_since(metadata, u64::try_from(read).unwrap_or(u64::MAX))?;
-    Ok((data, changed))
+    Ok((data, file.attributes(), changed))
 }

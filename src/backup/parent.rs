@@ -1,9 +1,10 @@
 //! The parent snapshot beside the walk: which files are as they were.
 
+use super::steps::Older;
 use crate::base::ChunkId;
 use crate::format::node::{FileContent, Node, NodeKind};
 use crate::repository::{ChunkReader, Error, ListReader, TreeCursor};
-use crate::source::Metadata;
+use crate::source::{Attributes, Metadata};
 
 /// Follows the walk through the parent's trees. Names come in the same order in both, so each tree is read
 /// once.
@@ -47,9 +48,9 @@ impl<'a, 'r> ParentWalk<'a, 'r> {
         }
     }
 
-    /// Returns what the parent has in the place of a file, and whether that is unchanged since, by size,
-    /// mtime, ctime and inode.
-    pub(super) fn look(&mut self, name: &[u8], metadata: &Metadata) -> Option<(FileContent, u64, u8, bool)> {
+    /// Returns what the parent has in the place of a file, and its attributes if it is unchanged since, by
+    /// size, mtime, ctime and inode.
+    pub(super) fn look(&mut self, name: &[u8], metadata: &Metadata) -> Option<(Older, Option<Attributes>)> {
         let node = self.seek(name)?;
         let same = !node.changed
             && node.mtime == metadata.mtime
@@ -57,7 +58,8 @@ impl<'a, 'r> ParentWalk<'a, 'r> {
             && node.inode == metadata.inode;
         match node.kind {
             NodeKind::File { size_bytes, class, content } => {
-                Some((content, size_bytes, class, same && size_bytes == metadata.size_bytes))
+                let is_unchanged = same && size_bytes == metadata.size_bytes;
+                Some((Older { content, size_bytes, class }, is_unchanged.then_some(node.xattrs)))
             }
             _ => None,
         }

@@ -22,7 +22,7 @@ use crate::crypto::KeyRing;
 use crate::format::node::FileContent;
 use crate::repository::{ChunkReader, Error, Repository};
 use crate::source::{
-    Class, DumpHints, EntryKind, Metadata, OpenFile, SourceError, WalkEvent, Walker, recognise,
+    Attributes, Class, DumpHints, EntryKind, Metadata, OpenFile, SourceError, WalkEvent, Walker, recognise,
 };
 
 /// Files up to this size are read, cut and hashed in one task.
@@ -68,12 +68,12 @@ impl Fill for FileSource<'_> {
 
 enum Candidate {
     No(Option<Older>),
-    Maybe { content: FileContent, size_bytes: u64, class: u8 },
+    Maybe { older: Older, attributes: Attributes },
 }
 
 /// What is known of a file before it is read.
 enum Standing {
-    Unchanged { content: FileContent, class: u8 },
+    Unchanged { older: Older, attributes: Attributes },
     Read(Option<Older>),
 }
 
@@ -108,12 +108,10 @@ impl Producer {
             let confirmed = self.confirm(&reader, &events, &candidates)?;
             for ((event, candidate), confirmed) in events.into_iter().zip(candidates).zip(confirmed) {
                 let standing = match candidate {
-                    Candidate::Maybe { content, class, .. } if confirmed => {
-                        Standing::Unchanged { content, class }
+                    Candidate::Maybe { older, attributes } if confirmed => {
+                        Standing::Unchanged { older, attributes }
                     }
-                    Candidate::Maybe { content, size_bytes, class } => {
-                        Standing::Read(Some(Older { content, size_bytes, class }))
-                    }
+                    Candidate::Maybe { older, .. } => Standing::Read(Some(older)),
                     Candidate::No(older) => Standing::Read(older),
                 };
                 self.repository.check_stop()?;
@@ -150,20 +148,21 @@ impl Producer {
         if metadata.kind != EntryKind::File {
             return Ok(Candidate::No(None));
         }
-        let mut older = None;
-        if let Some((content, size_bytes, class, is_unchanged)) = parent.look(name, metadata) {
-            if is_unchanged && !self.force {
-                return Ok(Candidate::Maybe { content, size_bytes, class });
+        let older = match parent.look(name, metadata) {
+            Some((older, Some(attributes))) if !self.force => {
+                return Ok(Candidate::Maybe { older, attributes });
             }
-            older = Some(Older { content, size_bytes, class });
-        }
+            found => found.map(|(older, _)| older),
+        };
         if self.force {
             return Ok(Candidate::No(older));
         }
         let state = stored_state(&self.repository, &self.job_key, path.as_os_str().as_bytes(), metadata)?;
         let size_bytes = metadata.size_bytes;
         Ok(match state {
-            Some((content, class)) => Candidate::Maybe { content, size_bytes, class },
+            Some((content, class, attributes)) => {
+                Candidate::Maybe { older: Older { content, size_bytes, class }, attributes }
+            }
             None => Candidate::No(older),
         })
     }
@@ -178,10 +177,10 @@ impl Producer {
         let mut ids: Vec<ChunkId> = Vec::new();
         for candidate in candidates {
             match candidate {
-                Candidate::Maybe { content: FileContent::Inline(chunks), .. } => {
-                    ids.extend(chunks.iter().map(|chunk| chunk.id));
-                }
-                Candidate::Maybe { content: FileContent::List { root, .. }, .. } => ids.push(*root),
+                Candidate::Maybe { older, .. } => match &older.content {
+                    FileContent::Inline(chunks) => ids.extend(chunks.iter().map(|chunk| chunk.id)),
+                    FileContent::List { root, .. } => ids.push(*root),
+                },
                 Candidate::No(_) => {}
             }
         }
@@ -189,12 +188,12 @@ impl Producer {
         let mut confirmed = Vec::with_capacity(candidates.len());
         for (event, candidate) in events.iter().zip(candidates) {
             confirmed.push(match (event, candidate) {
-                (_, Candidate::Maybe { content: FileContent::Inline(chunks), .. }) => {
-                    chunks.iter().filter(|_| stored.next() != Some(true)).count() == 0
-                }
-                (WalkEvent::Item { metadata, .. }, Candidate::Maybe { content, .. }) => {
-                    stored.next() == Some(true) && list_is_stored(reader, content, metadata.size_bytes)?
-                }
+                (WalkEvent::Item { metadata, .. }, Candidate::Maybe { older, .. }) => match &older.content {
+                    FileContent::Inline(chunks) => {
+                        chunks.iter().filter(|_| stored.next() != Some(true)).count() == 0
+                    }
+                    list => stored.next() == Some(true) && list_is_stored(reader, list, metadata.size_bytes)?,
+                },
                 _ => false,
             });
         }
@@ -208,7 +207,7 @@ impl Producer {
         links: &mut HashSet<(u64, u64)>,
         parcels: &mut Parcels<'_>,
     ) -> Result<(), Ended> {
-        let (name, path, metadata) = match event {
+        let (name, path, mut metadata) = match event {
             WalkEvent::Enter { name, metadata, .. } => return parcels.push(Step::Enter { name, metadata }),
             WalkEvent::Leave => return parcels.push(Step::Leave),
             WalkEvent::Failed(error) => return parcels.push(Step::Failed(error)),
@@ -218,7 +217,8 @@ impl Producer {
             return parcels.push(Step::Other { name, metadata });
         }
         let older = match standing {
-            Standing::Unchanged { content, class } => {
+            Standing::Unchanged { older: Older { content, class, .. }, attributes } => {
+                metadata.xattrs = attributes;
                 return parcels.push(Step::Unchanged { name, metadata, content, class });
             }
             Standing::Read(older) => older,
@@ -227,6 +227,13 @@ impl Producer {
         if metadata.links > 1 {
             let group = (metadata.device, metadata.inode);
             if links.contains(&group) {
+                let opened = OpenFile::open(&path, &metadata);
+                let (attributes, problem) = match opened.map(|file| file.attributes()) {
+                    Ok(found) => found,
+                    Err(error) => (Vec::new(), Some(error)),
+                };
+                metadata.xattrs = attributes;
+                problem.map_or(Ok(()), |problem| parcels.push(Step::Failed(problem)))?;
                 return parcels.push(Step::Linked { name, path: raw_path, metadata });
             }
             if links.len() < LINKS_MAX {
@@ -243,7 +250,7 @@ impl Producer {
         &self,
         name: Vec<u8>,
         path: &Path,
-        metadata: Metadata,
+        mut metadata: Metadata,
         older: Option<Older>,
         parcels: &mut Parcels<'_>,
     ) -> Result<(), Ended> {
@@ -261,6 +268,9 @@ impl Producer {
             Ok(opened) => opened,
             Err(error) => return send(Step::Failed(error)),
         };
+        let (attributes, problem) = file.attributes();
+        metadata.xattrs = attributes;
+        problem.map_or(Ok(()), |problem| send(Step::Failed(problem)))?;
         let class = self.class.unwrap_or_else(|| recognise(&name, &head, &sample));
         if let Some(hint) = self.hints.once(&name, &head, Some(metadata.size_bytes)) {
             self.repository.progress().warn(&hint);

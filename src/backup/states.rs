@@ -3,7 +3,7 @@
 use crate::format::node::{FileContent, Node, NodeKind};
 use crate::format::wire::{Reader, Writer};
 use crate::repository::{Error, Repository};
-use crate::source::Metadata;
+use crate::source::{Attributes, Metadata};
 
 /// Only files from this size on are remembered: smaller ones are read again faster than they are looked up.
 pub(super) const STATE_FROM_BYTES: u64 = 1 << 20;
@@ -23,7 +23,7 @@ pub(super) fn stored_state(
     job: &[u8],
     path: &[u8],
     metadata: &Metadata,
-) -> Result<Option<(FileContent, u8)>, Error> {
+) -> Result<Option<(FileContent, u8, Attributes)>, Error> {
     if metadata.size_bytes < STATE_FROM_BYTES {
         return Ok(None);
     }
@@ -32,8 +32,10 @@ pub(super) fn stored_state(
         return Ok(None);
     }
     let mut input = Reader::new(&node, "file state");
-    match Node::decode(&mut input).map(|node| node.kind) {
-        Ok(NodeKind::File { class, content, .. }) => Ok(Some((content, class))),
+    match Node::decode(&mut input) {
+        Ok(Node { kind: NodeKind::File { class, content, .. }, xattrs, .. }) => {
+            Ok(Some((content, class, xattrs)))
+        }
         // The database is a cache: what it cannot give is read again.
         _ => Ok(None),
     }

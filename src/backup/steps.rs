@@ -25,6 +25,8 @@ pub(super) struct ReadFile {
     pub(super) name: Vec<u8>,
     pub(super) path: Vec<u8>,
     pub(super) metadata: Metadata,
+    /// Why its attributes are missing.
+    pub(super) problem: Option<SourceError>,
     pub(super) outcome: Result<SmallFile, SourceError>,
 }
 

@@ -239,9 +239,15 @@ impl<'a> Fetch<'a> {
     ) -> Result<(), RestoreError> {
         let location = &block.location;
         if block.is_base || !location.bases.is_empty() {
-            let plain = self.based.block_untested(location, stored.as_ref())?;
-            let damage = self.give(&plain, location, open)?;
-            return damage.map_or(Ok(()), |damage| Err(damage.into()));
+            match self.based.block_untested(location, stored.as_ref()) {
+                Ok(plain) => {
+                    let damage = self.give(&plain, location, open)?;
+                    return damage.map_or(Ok(()), |damage| Err(damage.into()));
+                }
+                // What was read along with it may be what is damaged.
+                Err(error) if error.is_damage() && location.bases.is_empty() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let key = ObjectKey::pack(&location.pack);
         let stored = match stored {

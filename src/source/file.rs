@@ -11,7 +11,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::error::SourceError;
 use super::listing::{ShortPath, open_quietly};
-use super::metadata::{Metadata, ctime_of, mtime_of, stored_blocks_bytes_of};
+use super::metadata::{Attributes, Metadata, attributes_of, ctime_of, mtime_of, stored_blocks_bytes_of};
 use crate::base::Time;
 use crate::base::durable::PASSING_BYTES;
 
@@ -115,6 +115,12 @@ impl OpenFile {
             }
             outcome => Ok(outcome?),
         }
+    }
+
+    /// Returns the extended attributes. Where they cannot be read or stored none are returned, and why: the
+    /// content is worth more than they are.
+    pub fn attributes(&self) -> (Attributes, Option<SourceError>) {
+        attributes_of(&self.file, &self.path)
     }
 
     /// Returns what the file is like now.

@@ -1,12 +1,15 @@
 //! What is known about an entry besides its content.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Stat, readlinkat, statat};
+
+use xattr::FileExt;
 
 use super::error::SourceError;
 use super::owners::Owners;
@@ -45,6 +48,9 @@ pub enum EntryKind {
     Socket,
 }
 
+/// Extended attributes, sorted by name, at most `XATTR_TOTAL_MAX_BYTES` in all.
+pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What is known about an entry besides its name and content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
@@ -72,8 +78,11 @@ pub struct Metadata {
     pub device: u64,
     /// How many names it has.
     pub links: u64,
-    /// Extended attributes, sorted by name, at most `XATTR_TOTAL_MAX_BYTES` in all.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Extended attributes. A walk leaves those of regular files out: [`OpenFile::attributes`] gives them,
+    /// and where the ctime did not change they are what they were.
+    ///
+    /// [`OpenFile::attributes`]: super::OpenFile::attributes
+    pub xattrs: Attributes,
     /// Bytes that the file system holds for it; fewer than `size_bytes` in a sparse file.
     pub stored_blocks_bytes: u64,
 }
@@ -136,7 +145,7 @@ pub(super) fn inspect(
     let stat = statat(directory, name, flags)
         .map_err(|error| SourceError::new(place.path, "read the metadata of", error))?;
     let kind = kind_of(place, &stat)?;
-    let (xattrs, problem) = match look.attributes {
+    let (xattrs, problem) = match look.attributes && kind != EntryKind::File {
         true => attributes(place, look.follow),
         false => (Vec::new(), None),
     };
@@ -206,14 +215,21 @@ fn link_target(place: Place<'_>) -> Result<Vec<u8>, SourceError> {
     Ok(target)
 }
 
-type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
-
 fn attributes(place: Place<'_>, follow: bool) -> (Attributes, Option<SourceError>) {
     let found = match read_attributes(&attribute_path(place), follow) {
         // The entry has gone, or there is no /proc here: then its own path must do.
         Err(error) if error.kind() == io::ErrorKind::NotFound => read_attributes(place.path, follow),
         found => found,
     };
+    judged(found, place.path)
+}
+
+/// Returns the attributes of an open file as the walk returns those of other entries.
+pub(super) fn attributes_of(file: &File, path: &Path) -> (Attributes, Option<SourceError>) {
+    judged(file.list_xattr().and_then(|names| collected(names, |name| file.get_xattr(name))), path)
+}
+
+fn judged(found: io::Result<Attributes>, path: &Path) -> (Attributes, Option<SourceError>) {
     match found {
         Ok(found) => {
             let total: u64 = found.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum();
@@ -222,12 +238,10 @@ fn attributes(place: Place<'_>, follow: bool) -> (Attributes, Option<SourceError
             }
             let reason = format!("they take {total} bytes, the limit is {XATTR_TOTAL_MAX_BYTES}");
             let error = io::Error::other(reason);
-            (Vec::new(), Some(SourceError::new(place.path, "store the extended attributes of", error)))
+            (Vec::new(), Some(SourceError::new(path, "store the extended attributes of", error)))
         }
         Err(error) if is_silent(&error) => (Vec::new(), None),
-        Err(error) => {
-            (Vec::new(), Some(SourceError::new(place.path, "read the extended attributes of", error)))
-        }
+        Err(error) => (Vec::new(), Some(SourceError::new(path, "read the extended attributes of", error))),
     }
 }
 
@@ -245,11 +259,19 @@ fn attribute_path(place: Place<'_>) -> PathBuf {
 }
 
 fn read_attributes(path: &Path, follow: bool) -> io::Result<Attributes> {
-    let names = if follow { xattr::list_deref(path)? } else { xattr::list(path)? };
+    if follow {
+        return collected(xattr::list_deref(path)?, |name| xattr::get_deref(path, name));
+    }
+    collected(xattr::list(path)?, |name| xattr::get(path, name))
+}
+
+fn collected(
+    names: xattr::XAttrs,
+    value_of: impl Fn(&OsStr) -> io::Result<Option<Vec<u8>>>,
+) -> io::Result<Attributes> {
     let mut found = Vec::new();
     for name in names {
-        let value = if follow { xattr::get_deref(path, &name) } else { xattr::get(path, &name) };
-        match value {
+        match value_of(&name) {
             Ok(Some(value)) => found.push((name.into_vec(), value)),
             Ok(None) => {}
             Err(error) if is_silent(&error) => {}

@@ -24,7 +24,7 @@ pub use error::SourceError;
 pub use file::{FileState, OpenFile};
 pub use filter::{Filter, FilterError, IncludeSet, Rule};
 pub use hint::{CompressedDump, DumpHints};
-pub use metadata::{EntryKind, Metadata};
+pub use metadata::{Attributes, EntryKind, Metadata};
 pub use roots::{clean_paths, files_from, files_from_raw};
 pub use split::SplitError;
 pub use stream::{Stopper, Stream, StreamEnd, StreamError, stdin_stream};

@@ -12,6 +12,13 @@ fn interrupt(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
+/// Tells whether a process has a handler for a signal by now.
+fn catches(child: &Child, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+    u64::from_str_radix(caught, 16).unwrap() & (1 << (signal.as_raw() - 1)) != 0
+}
+
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -59,6 +66,7 @@ fn a_stdin_that_gives_nothing_does_not_hold_up_the_end() {
     let child = user.command(&["backup", "--stdin"]).stdin(Stdio::piped()).spawn();
     let mut child = child.unwrap();
     let stdin = child.stdin.take().unwrap();
+    wait_until("the handler", || catches(&child, Signal::TERM));
     std::thread::sleep(Duration::from_millis(500));
     interrupt(&child, Signal::TERM);
     let run: Run = child.wait_with_output().unwrap().into();
