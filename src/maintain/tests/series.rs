@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::backend::ObjectKind;
 use crate::backend::memory::{MemoryBackend, MemoryState};
@@ -28,7 +28,6 @@ pub(in crate::maintain) type Contents = BTreeMap<&'static str, Vec<u8>>;
 pub(in crate::maintain) struct Series {
     pub(in crate::maintain) world: World,
     folder: PathBuf,
-    has_folder: bool,
     pub(in crate::maintain) repository: Arc<Repository>,
     pub(in crate::maintain) versions: Vec<(SnapshotId, Contents)>,
     /// Stored size of all packs after each version.
@@ -42,7 +41,7 @@ impl Series {
         // The name stays with the series; the folder is there while there is something to back up.
         let folder = tempfile::tempdir().unwrap().path().to_path_buf();
         let (versions, pack_bytes) = (Vec::new(), Vec::new());
-        Self { world, folder, has_folder: false, repository, versions, pack_bytes }
+        Self { world, folder, repository, versions, pack_bytes }
     }
 
     /// Returns the series of [`VERSIONS`] versions, made once, in a store of its own.
@@ -63,7 +62,6 @@ impl Series {
                 tensors.change();
                 rows.change();
             }
-            series.clear_folder();
             let state = series.world.store.state();
             (Mutex::new(series), state)
         });
@@ -71,15 +69,17 @@ impl Series {
         let world = whole.world.at(state.clone(), seed);
         let repository = world.open();
         let (versions, pack_bytes) = (whole.versions.clone(), whole.pack_bytes.clone());
-        Self { world, folder: whole.folder.clone(), has_folder: false, repository, versions, pack_bytes }
+        Self { world, folder: whole.folder.clone(), repository, versions, pack_bytes }
     }
 
     /// Makes `contents` what is in the folder and backs it up.
     pub(in crate::maintain) fn backup(&mut self, contents: &Contents) -> SnapshotId {
+        // All copies of the shared series have one folder.
+        static FOLDER: Mutex<()> = Mutex::new(());
         self.world.wait(60);
-        self.clear_folder();
+        let held = FOLDER.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = std::fs::remove_dir_all(&self.folder);
         std::fs::create_dir(&self.folder).unwrap();
-        self.has_folder = true;
         for (name, content) in contents {
             std::fs::write(self.folder.join(name), content).unwrap();
         }
@@ -102,17 +102,13 @@ impl Series {
             estimate: false,
         };
         let outcome = backup(&self.repository, &options).unwrap();
+        std::fs::remove_dir_all(&self.folder).unwrap();
+        drop(held);
         assert_eq!((outcome.totals.unread_sources, outcome.stored.fallbacks), (0, 0));
         let id = outcome.snapshot.unwrap();
         self.versions.push((id, contents.clone()));
         self.pack_bytes.push(self.world.stored_bytes(ObjectKind::Pack));
         id
-    }
-
-    fn clear_folder(&mut self) {
-        if std::mem::take(&mut self.has_folder) {
-            std::fs::remove_dir_all(&self.folder).unwrap();
-        }
     }
 
     /// Opens the repository anew, with an index made from the store alone.
@@ -184,12 +180,6 @@ impl Series {
 
     pub(in crate::maintain) fn store(&self) -> &MemoryBackend {
         &self.world.store
-    }
-}
-
-impl Drop for Series {
-    fn drop(&mut self) {
-        self.clear_folder();
     }
 }
 
