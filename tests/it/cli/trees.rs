@@ -69,6 +69,33 @@ fn a_tree_of_every_kind_comes_back_whole() {
 }
 
 #[test]
+fn attributes_come_back_whether_a_file_is_new_unchanged_linked_or_got_others() {
+    let user = User::with_repository();
+    let src = user.path("src");
+    user.write("src/small", "small");
+    user.write("src/large", noise(3, 2_000_000));
+    user.write("src/bare", "bare");
+    std::fs::hard_link(src.join("small"), src.join("another name")).unwrap();
+    for name in ["small", "large", ""] {
+        xattr::set(src.join(name), "user.colour", name.as_bytes()).unwrap();
+    }
+    let from = format!("latest:{}", src.to_str().unwrap());
+    let comes_back = |what: &str| {
+        user.ok(&["backup", "src"]);
+        user.ok(&["restore", &from, "--target", what]);
+        assert_eq!(facts(&user.path(what)), facts(&src), "{what}");
+        assert!(facts(&src).iter().any(|fact| fact.contains("user.colour")));
+    };
+    comes_back("new");
+    comes_back("unchanged");
+    xattr::set(src.join("small"), "user.colour", b"other").unwrap();
+    xattr::remove(src.join("large"), "user.colour").unwrap();
+    xattr::set(src.join("bare"), "user.shape", b"round").unwrap();
+    comes_back("changed");
+    comes_back("unchanged-again");
+}
+
+#[test]
 fn a_second_restore_fetches_nothing_that_is_there() {
     let user = User::with_repository();
     user.write("src/a", noise(3, 500_000));
