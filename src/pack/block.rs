@@ -239,6 +239,11 @@ fn open_coded<'b>(keys: &KeyRing, stored: &[u8], room: &'b mut Vec<u8>) -> Resul
     opened.map_err(|source| PackError::Open { what: "block", source })
 }
 
+/// Fails unless a stored block is what was sealed, bit for bit; it is not decoded.
+pub fn require_seal(keys: &KeyRing, stored: &[u8]) -> Result<(), PackError> {
+    with_room(|coded, _| open_coded(keys, stored, coded).map(drop))
+}
+
 /// Returns the byte of the base that belongs to the first byte of a stored block of numbers that were mixed
 /// with their former values; `None` for other blocks.
 pub fn mixing_skip(keys: &KeyRing, stored: &[u8]) -> Result<Option<usize>, PackError> {

@@ -5,10 +5,10 @@ mod reader;
 mod writer;
 
 pub use block::{
-    BlockBase, SealedBlock, chunk_id, mixing_skip, open_block, open_block_with, seal_block,
+    BlockBase, SealedBlock, chunk_id, mixing_skip, open_block, open_block_with, require_seal, seal_block,
     seal_block_with_base, verify_chunks,
 };
-pub use reader::{ParsedPack, parse_pack, read_directory};
+pub use reader::{ParsedPack, parse_layout, parse_pack, read_directory, require_name};
 pub use writer::{FinishedPack, PackWriter};
 
 use crate::backend::BackendError;

@@ -14,7 +14,10 @@ use crate::base::{PackId, Phase};
 use crate::crypto::KeyRing;
 use crate::format::pack::{Content, Directory, DirectoryBlock, DirectoryChunk};
 use crate::index::{BlockInfo, BlockLocation, PackInfo};
-use crate::pack::{PackError, chunk_id, open_block_with, parse_pack, read_directory, verify_chunks};
+use crate::pack::{
+    PackError, ParsedPack, chunk_id, open_block_with, parse_layout, read_directory, require_name,
+    require_seal, verify_chunks,
+};
 use crate::repository::{ChunkCache, ChunkReader, Error, Repository, describe};
 
 /// Packs that are fetched or verified at once.
@@ -197,13 +200,25 @@ impl Readers<'_> {
         let mut outcome = Outcome { read_bytes, ..Outcome::default() };
         let blocks = self.repository.index().pack_blocks(&pack.id)?;
         let directory = directory_of(&blocks);
-        match parse_pack(keys, &pack.id, bytes) {
-            Ok(parsed) if parsed.directory == directory && parsed.content == pack.content => {}
-            Ok(_) => outcome
+        // The name is a hash over all bytes, and is computed where those do not prove themselves below.
+        let parsed = parse_layout(keys, bytes);
+        let is_expected =
+            |parsed: &ParsedPack| parsed.directory == directory && parsed.content == pack.content;
+        let is_named = match &parsed {
+            Ok(parsed) if is_expected(parsed) => None,
+            _ => Some(require_name(&pack.id, bytes)),
+        };
+        match (parsed, &is_named) {
+            (Ok(_), None) => {}
+            (Ok(_), Some(Ok(()))) => outcome
                 .problems
                 .push("the local index differs from its directory: remove the local index".to_owned()),
-            Err(error) => {
+            (Err(error), None | Some(Ok(()))) => {
                 outcome.problems.push(describe(&error));
+                self.judge_directory(pack, &mut outcome)?;
+            }
+            (_, Some(Err(error))) => {
+                outcome.problems.push(describe(error));
                 self.judge_directory(pack, &mut outcome)?;
             }
         }
@@ -218,6 +233,13 @@ impl Readers<'_> {
             };
             let found: Result<Vec<_>, Error> = blocks.par_iter().zip(entries).map(verify).collect();
             verdicts.extend(found?);
+        }
+        let is_proven = verdicts.iter().all(|(reason, damaged)| reason.is_none() && damaged.is_empty());
+        if is_named.is_none()
+            && !is_proven
+            && let Err(error) = require_name(&pack.id, bytes)
+        {
+            outcome.problems.push(describe(&error));
         }
         let mut damaged_blocks = 0;
         for (block, (reason, damaged)) in blocks.iter().zip(verdicts) {
@@ -310,7 +332,12 @@ impl Readers<'_> {
         stored: &Bytes,
     ) -> Result<bool, Error> {
         match self.blocks.block_untested(location, Some(stored)) {
-            Ok(raw) => Ok(verify_chunks(self.repository.keys(), location.content, entry, &raw).is_ok()),
+            Ok(raw) => {
+                let keys = self.repository.keys();
+                // It may have been decoded before, out of other bytes than these.
+                let is_sealed = require_seal(keys, stored).is_ok();
+                Ok(is_sealed && verify_chunks(keys, location.content, entry, &raw).is_ok())
+            }
             Err(error) if error.is_damage() => Ok(false),
             Err(error) => Err(error),
         }
