@@ -1,5 +1,7 @@
 //! Typed objects: sealed bytes in the store to decoded bodies and back.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::{Error, Repository};
@@ -69,10 +71,13 @@ impl Repository {
         Ok((*blake3::hash(&stored).as_bytes(), stored))
     }
 
-    /// Returns the ids of all snapshots, sorted.
+    /// Returns the ids of all snapshots, sorted, each once.
     pub fn snapshot_ids(&self) -> Result<Vec<SnapshotId>, Error> {
         let infos = self.backend.list(ObjectKind::Snapshot)?;
-        Ok(infos.iter().filter_map(|info| info.key.id_bytes()).map(SnapshotId).collect())
+        // Whoever counts snapshots must not count one twice that a listing names twice.
+        let ids: BTreeSet<SnapshotId> =
+            infos.iter().filter_map(|info| info.key.id_bytes()).map(SnapshotId).collect();
+        Ok(ids.into_iter().collect())
     }
 
     /// Returns one snapshot.

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use snap::backend::ObjectKind;
 use snap::backend::faulty::{Fault, FaultEffect, FaultPlan, FaultyBackend};
 use snap::backend::record::{RecordBackend, Verb};
+use snap::backend::{Backend, ObjectKind};
 
 use snap::repository::OpenSecret;
 
@@ -16,14 +16,25 @@ use super::commands::{
 };
 use super::world::{World, secret};
 
-/// How often `case` calls each verb, the opening included.
-fn calls_of(case: &Case) -> Vec<(Verb, u64)> {
-    let world = case.world.at(case.world.store.state());
-    let record = Arc::new(RecordBackend::new(Arc::new(world.store.clone())));
-    let repository = world.open_through(record.clone(), None).unwrap();
-    (case.run)(&world, &repository).unwrap();
-    drop(repository);
+/// How often `work` calls each verb of a store.
+pub(super) fn calls_of(store: Arc<dyn Backend>, work: impl FnOnce(Arc<dyn Backend>)) -> Vec<(Verb, u64)> {
+    let record = Arc::new(RecordBackend::new(store));
+    work(record.clone());
     Verb::ALL.into_iter().map(|verb| (verb, record.count(verb))).filter(|(_, count)| *count > 0).collect()
+}
+
+/// One fault at a time: each effect at each of these calls that it concerns.
+pub(super) fn faults_of(calls: &[(Verb, u64)]) -> Vec<Fault> {
+    // The crash sweep does the others.
+    let effects = FaultEffect::ALL.into_iter();
+    let effects = effects.filter(|effect| !matches!(effect, FaultEffect::Stop | FaultEffect::StopAfter));
+    let of = |effect: FaultEffect| {
+        let concerned = calls.iter().filter(move |(verb, _)| effect.concerns(*verb));
+        concerned.flat_map(move |(verb, count)| {
+            (0..*count).map(move |call| Fault { call, verbs: vec![*verb], effect })
+        })
+    };
+    effects.flat_map(of).collect()
 }
 
 /// A store may lie about a put, and nobody notices before a check: that costs the new snapshot at most.
@@ -47,24 +58,18 @@ fn require_named_or_whole(case: &Case, world: &World, context: &str) {
     assert!((case.always)(&repository), "{context}: what must always be so is not");
 }
 
-/// One fault at a time: each effect at each call that it concerns.
 fn sweep(case: &Case, injected_min: u64) {
-    let (seed, calls) = (case.world.seed, calls_of(case));
+    let seed = case.world.seed;
+    let world = case.world.at(case.world.store.state());
+    let calls = calls_of(Arc::new(world.store.clone()), |backend| {
+        (case.run)(&world, &world.open_through(backend, None).unwrap()).unwrap();
+    });
     let (mut injected, mut succeeded) = (0, 0);
-    for effect in FaultEffect::ALL {
-        // The crash sweep does these.
-        if matches!(effect, FaultEffect::Stop | FaultEffect::StopAfter) {
-            continue;
-        }
-        for (verb, count) in calls.iter().filter(|(verb, _)| effect.concerns(*verb)) {
-            for call in 0..*count {
-                let context = format!("seed {seed}: {} with {effect:?} at {verb:?} {call}", case.name);
-                let fault = Fault { call, verbs: vec![*verb], effect };
-                let (is_reached, is_fine) = inject(case, fault, &context);
-                injected += u64::from(is_reached);
-                succeeded += u64::from(is_reached && is_fine);
-            }
-        }
+    for fault in faults_of(&calls) {
+        let context = format!("seed {seed}: {} with {fault:?}", case.name);
+        let (is_reached, is_fine) = inject(case, fault, &context);
+        injected += u64::from(is_reached);
+        succeeded += u64::from(is_reached && is_fine);
     }
     println!("seed {seed}: {}: {injected} faults, {succeeded} of them survived", case.name);
     assert!(injected >= injected_min, "{injected} faults");

@@ -8,6 +8,7 @@ use snap::backend::memory::MemoryBackend;
 use snap::repository::{Error, InitOptions, OpenSecret, Repository};
 
 use super::commands::MUTATIONS;
+use super::fault::{calls_of, faults_of};
 use super::world::{HandClock, environment, secret};
 
 fn init(backend: Arc<dyn Backend>, seed: u64) -> Result<Repository, Error> {
@@ -19,6 +20,36 @@ fn open(store: &MemoryBackend, seed: u64) -> Result<Repository, Error> {
     let clock = Arc::new(HandClock::default());
     let environment = environment(Arc::new(store.clone()), clock, seed, None);
     Repository::open(environment, &OpenSecret::KeyFile(secret(1)))
+}
+
+#[test]
+fn any_call_of_an_init_may_fail_or_lie() {
+    let (mut injected, mut survived) = (0, 0);
+    for seed in 0..4 {
+        let calls = calls_of(Arc::new(MemoryBackend::new()), |backend| drop(init(backend, seed).unwrap()));
+        for fault in faults_of(&calls) {
+            let context = format!("seed {seed}: {fault:?}");
+            let (store, effect) = (MemoryBackend::new(), fault.effect);
+            let plan = FaultPlan { seed, faults: vec![fault] };
+            let faulty = Arc::new(FaultyBackend::new(Arc::new(store.clone()), plan));
+            let outcome = init(faulty.clone(), 2 * seed);
+            (injected, survived) = (injected + 1, survived + u64::from(outcome.is_ok()));
+            assert!(faulty.reached(), "{context}");
+            let is_told = effect != FaultEffect::LostPut;
+            match (open(&store, 99), outcome) {
+                (Ok(_), _) => {}
+                (Err(error), Ok(_)) => assert!(!is_told, "{context}: it succeeded, and {error}"),
+                // What is there then is nothing, or too little to be a repository, and the same command makes one.
+                (Err(_), Err(_)) => {
+                    init(Arc::new(store.clone()), 2 * seed + 1)
+                        .unwrap_or_else(|error| panic!("{context}, again: {error}"));
+                    drop(open(&store, 100).unwrap_or_else(|error| panic!("{context}, again: {error}")));
+                }
+            }
+        }
+    }
+    println!("init: {injected} faults, {survived} of them survived");
+    assert!(injected > 100 && survived > 0 && survived < injected);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use snap::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
 use snap::backend::{Backend, ObjectKey, ObjectKind};
 use snap::base::{PackId, SnapshotId};
 use snap::maintain::forget::forget;
@@ -17,6 +18,7 @@ use snap::repository::Repository;
 
 use super::crash::{at_every_change, plain};
 use super::damage::{each, versions};
+use super::fault::{calls_of, faults_of};
 use super::world::{Files, Outcome, World, told};
 
 /// Bound: changes that one repair of these makes at most.
@@ -197,6 +199,50 @@ fn crash(name: &str, world: &World, run: &dyn Fn(&Arc<Repository>) -> Outcome, e
     assert!(changes > 3, "{changes} changes");
 }
 
+/// Lets any one call of a repair fail, or the store lie about it.
+fn fault(name: &str, world: &World, run: &dyn Fn(&Arc<Repository>) -> Outcome, ended: &dyn Fn(&World, &str)) {
+    let before = readable(world, &world.open(None), name);
+    let trial = world.at(world.store.state());
+    let calls = calls_of(Arc::new(trial.store.clone()), |backend| {
+        run(&trial.open_through(backend, None).unwrap()).unwrap();
+    });
+    let (mut injected, mut survived) = (0, 0);
+    // Who loses a put that was acknowledged loses what it held, which lies aside.
+    for fault in faults_of(&calls).into_iter().filter(|fault| fault.effect != FaultEffect::LostPut) {
+        let context = format!("seed {}: {name} with {fault:?}", world.seed);
+        let (world, effect) = (world.at(world.store.state()), fault.effect);
+        let plan = FaultPlan { seed: world.seed, faults: vec![fault] };
+        let faulty = FaultyBackend::new(Arc::new(world.store.clone()), plan).passing_time(world.hand());
+        let opened = world.open_through(Arc::new(faulty), None).map_err(|error| error.to_string());
+        let outcome = opened.and_then(|repository| run(&repository));
+        (injected, survived) = (injected + 1, survived + u64::from(outcome.is_ok()));
+        require_no_worse(&before, &readable(&world, &world.open(None), &context), &context);
+        // A listing may say that there is nothing to do, or leave an index object out.
+        let is_told = !matches!(effect, FaultEffect::IncompleteList | FaultEffect::OldData);
+        if outcome.is_ok() && is_told {
+            ended(&world, &context);
+        }
+        world.wait(1_000);
+        assert_eq!(run(&world.open(None)), Ok(()), "{context}, again");
+        if !is_told {
+            repair_index(&world.open(None), &index_options(false)).unwrap();
+        }
+        require_no_worse(&before, &readable(&world, &world.open(None), &context), &context);
+        ended(&world, &context);
+    }
+    println!("seed {}: {name}: {injected} faults, {survived} of them survived", world.seed);
+    assert!(injected > 50 && survived > 0 && survived < injected, "{injected} faults, {survived} survived");
+}
+
+/// Fails unless a damaged pack is gone, and a check does not name it.
+fn require_gone(world: &World, id: &PackId, context: &str) {
+    assert!(world.store.get(&ObjectKey::pack(id), u64::MAX).is_err(), "{context}: still there");
+    let report = world.check(&world.open(None));
+    let path = ObjectKey::pack(id);
+    let is_named = report.findings.iter().any(|finding| finding.object == path.path());
+    assert!(!is_named, "{context}: {:?}", report.findings);
+}
+
 #[test]
 fn a_repair_of_packs_may_end_at_any_change() {
     let (world, id) = with_a_damaged_pack(63);
@@ -204,42 +250,75 @@ fn a_repair_of_packs_may_end_at_any_change() {
     let run = |repository: &Arc<Repository>| {
         told(repair_packs(repository, &pack_options(false, vec![id], aside.path()))).map(drop)
     };
-    crash("repair packs", &world, &run, &|world, context| {
-        assert!(world.store.get(&ObjectKey::pack(&id), u64::MAX).is_err(), "{context}: still there");
-        let report = world.check(&world.open(None));
-        let path = ObjectKey::pack(&id);
-        let is_named = report.findings.iter().any(|finding| finding.object == path.path());
-        assert!(!is_named, "{context}: {:?}", report.findings);
-    });
+    crash("repair packs", &world, &run, &|world, context| require_gone(world, &id, context));
     assert!(aside.path().join(format!("{id}.pack")).exists());
 }
 
 #[test]
-fn a_repair_of_snapshots_may_end_at_any_change() {
-    let (world, id) = with_a_damaged_pack(64);
+fn any_call_of_a_repair_of_packs_may_fail_or_lie() {
+    let (world, id) = with_a_damaged_pack(65);
+    let aside = tempfile::tempdir().unwrap();
+    let run = |repository: &Arc<Repository>| {
+        told(repair_packs(repository, &pack_options(false, vec![id], aside.path()))).map(drop)
+    };
+    fault("repair packs", &world, &run, &|world, context| require_gone(world, &id, context));
+}
+
+/// Versions of which files are lost for good, and how many snapshots have some of those.
+fn with_lost_files(seed: u64) -> (World, usize) {
+    let (world, id) = with_a_damaged_pack(seed);
     let aside = tempfile::tempdir().unwrap();
     repair_packs(&world.open(None), &pack_options(false, vec![id], aside.path())).unwrap();
     let lossy = world.check(&world.open(None)).losses.snapshots.len();
     assert!(lossy > 0, "nothing is lost");
-    let run = |repository: &Arc<Repository>| {
-        let work = || told(repair_snapshots(repository, &snapshot_options(false, false))).map(drop);
-        match work() {
-            // A pack that arrived and was not named yet may hold anything: the way on is told, and leads on.
-            Err(error) if error.contains("run `snap repair index` first") => {
-                told(repair_index(repository, &index_options(false)))?;
-                work()
-            }
-            outcome => outcome,
+    (world, lossy)
+}
+
+fn repair_lossy(repository: &Arc<Repository>) -> Outcome {
+    let work = || {
+        let report = told(repair_snapshots(repository, &snapshot_options(false, false)))?;
+        // What cannot be read is left alone, and the report says so.
+        match report.unreadable.is_empty() && !report.repaired.iter().any(|made| made.is_lost) {
+            true => Ok(()),
+            false => Err(format!("{report:?}")),
         }
     };
-    let count = world.count(ObjectKind::Snapshot);
-    crash("repair snapshots", &world, &run, &|world, context| {
-        let repository = world.open(None);
-        assert_eq!(world.count(ObjectKind::Snapshot), count + lossy as u64, "{context}: made twice, or not");
-        for id in repository.snapshot_ids().unwrap() {
-            if !world.model.contains_key(&id) {
-                world.restore(&repository, &id).unwrap_or_else(|error| panic!("{context}: {error}"));
-            }
+    match work() {
+        // A pack that arrived and was not named yet may hold anything: the way on is told, and leads on.
+        Err(error) if error.contains("run `snap repair index` first") => {
+            told(repair_index(repository, &index_options(false)))?;
+            work()
         }
+        outcome => outcome,
+    }
+}
+
+/// Fails unless each of `lossy` snapshots has one beside it that restores.
+fn require_made(world: &World, before: usize, lossy: usize, context: &str) {
+    let repository = world.open(None);
+    let made = world.count(ObjectKind::Snapshot) - before as u64;
+    assert_eq!(made, lossy as u64, "{context}: made twice, or not");
+    for id in repository.snapshot_ids().unwrap() {
+        if !world.model.contains_key(&id) {
+            world.restore(&repository, &id).unwrap_or_else(|error| panic!("{context}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn a_repair_of_snapshots_may_end_at_any_change() {
+    let (world, lossy) = with_lost_files(64);
+    let count = world.count(ObjectKind::Snapshot) as usize;
+    crash("repair snapshots", &world, &repair_lossy, &|world, context| {
+        require_made(world, count, lossy, context);
+    });
+}
+
+#[test]
+fn any_call_of_a_repair_of_snapshots_may_fail_or_lie() {
+    let (world, lossy) = with_lost_files(66);
+    let count = world.count(ObjectKind::Snapshot) as usize;
+    fault("repair snapshots", &world, &repair_lossy, &|world, context| {
+        require_made(world, count, lossy, context);
     });
 }
