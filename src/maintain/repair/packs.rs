@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::require_whole_index;
 use super::salvage::Salvage;
 use crate::backend::{ObjectKey, ObjectKind};
 use crate::base::escape::escape_name;
@@ -131,12 +132,17 @@ pub fn repair_packs(
     salvage.judge_lost(&mut report.repaired)?;
     report.stored = salvage.finish()?;
     repository.progress().end();
+    if report.repaired.iter().any(|pack| pack.lost > 0) {
+        // What they lean on, or another copy, may be where the index does not look.
+        let looked_at = report.repaired.iter().map(|pack| pack.id).chain(report.whole.iter().copied());
+        require_whole_index(repository, &looked_at.collect())?;
+    }
     if let Some(lease) = &mut lease {
         let now = repository.clock().now();
         for pack in known.iter().filter(|pack| report.whole.contains(&pack.id)) {
             repository.index().record_verified(&pack.id, now, true).map_err(Error::from)?;
         }
-        unname(repository, lease, &mut report)?;
+        unname(repository, lease, &unnamed, &mut report)?;
         for pack in &report.repaired {
             lease.renew()?;
             repository.backend().delete(&ObjectKey::pack(&pack.id)).map_err(Error::from)?;
@@ -184,10 +190,12 @@ fn candidates(
     Ok(Candidates { known: known_ids.iter().filter_map(|id| known.get(id).cloned()).collect(), unnamed })
 }
 
-/// Writes the index objects that named a damaged pack anew without it, and deletes the old ones.
+/// Writes the index objects that named a damaged pack anew without it, and deletes the old ones. Fails when one
+/// names a pack that was taken for one of those that none names: a listing left it out then.
 fn unname(
     repository: &Repository,
     lease: &mut LeaseGuard,
+    unnamed: &[PackId],
     report: &mut RepairPacksReport,
 ) -> Result<(), Error> {
     let damaged: BTreeSet<PackId> = report.repaired.iter().map(|pack| pack.id).collect();
@@ -195,6 +203,10 @@ fn unname(
         return Ok(());
     }
     repository.sync_index()?;
+    if !repository.index().indexes_naming(&unnamed.iter().copied().collect())?.is_empty() {
+        let reason = "a listing left index objects out; run the repair again".to_owned();
+        return Err(Error::Damaged { object: "index/".to_owned(), reason });
+    }
     let sources: Vec<IndexId> = repository.index().indexes_naming(&damaged)?.into_iter().collect();
     let written = rewrite(repository, &sources, &damaged, |packs| {
         lease.renew()?;

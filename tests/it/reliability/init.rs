@@ -39,7 +39,7 @@ fn any_call_of_an_init_may_fail_or_lie() {
             match (open(&store, 99), outcome) {
                 (Ok(_), _) => {}
                 (Err(error), Ok(_)) => assert!(!is_told, "{context}: it succeeded, and {error}"),
-                // What is there then is nothing, or too little to be a repository, and the same command makes one.
+                // What is there then is nothing, or too little for a repository: the same command makes one.
                 (Err(_), Err(_)) => {
                     init(Arc::new(store.clone()), 2 * seed + 1)
                         .unwrap_or_else(|error| panic!("{context}, again: {error}"));

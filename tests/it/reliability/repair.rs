@@ -248,7 +248,9 @@ fn a_repair_of_packs_may_end_at_any_change() {
     let (world, id) = with_a_damaged_pack(63);
     let aside = tempfile::tempdir().unwrap();
     let run = |repository: &Arc<Repository>| {
-        told(repair_packs(repository, &pack_options(false, vec![id], aside.path()))).map(drop)
+        after_the_index(repository, &|| {
+            told(repair_packs(repository, &pack_options(false, vec![id], aside.path()))).map(drop)
+        })
     };
     crash("repair packs", &world, &run, &|world, context| require_gone(world, &id, context));
     assert!(aside.path().join(format!("{id}.pack")).exists());
@@ -259,7 +261,9 @@ fn any_call_of_a_repair_of_packs_may_fail_or_lie() {
     let (world, id) = with_a_damaged_pack(65);
     let aside = tempfile::tempdir().unwrap();
     let run = |repository: &Arc<Repository>| {
-        told(repair_packs(repository, &pack_options(false, vec![id], aside.path()))).map(drop)
+        after_the_index(repository, &|| {
+            told(repair_packs(repository, &pack_options(false, vec![id], aside.path()))).map(drop)
+        })
     };
     fault("repair packs", &world, &run, &|world, context| require_gone(world, &id, context));
 }
@@ -283,8 +287,12 @@ fn repair_lossy(repository: &Arc<Repository>) -> Outcome {
             false => Err(format!("{report:?}")),
         }
     };
+    after_the_index(repository, &work)
+}
+
+/// A pack that arrived and was not named yet may hold anything: the way on is told, and leads on.
+fn after_the_index(repository: &Arc<Repository>, work: &dyn Fn() -> Outcome) -> Outcome {
     match work() {
-        // A pack that arrived and was not named yet may hold anything: the way on is told, and leads on.
         Err(error) if error.contains("run `snap repair index` first") => {
             told(repair_index(repository, &index_options(false)))?;
             work()
