@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::require_whole_index;
 use super::salvage::Salvage;
 use crate::backend::{ObjectKey, ObjectKind};
 use crate::base::escape::escape_name;
@@ -104,12 +103,15 @@ pub fn repair_packs(
     };
     repository.sync_index()?;
     let mut report = RepairPacksReport::default();
-    let Candidates { known, unnamed } = candidates(repository, &options.packs, &mut report)?;
+    let Candidates { known, unnamed, listed } = candidates(repository, &options.packs, &mut report)?;
     let total_bytes = known.iter().map(|pack| u64::from(pack.size_bytes)).sum();
     let total = u64::try_from(known.len()).ok();
     repository.progress().begin(Phase::Repack, total, Some(total_bytes));
     let aside = (!options.dry_run).then_some(options.aside.as_path());
     let mut salvage = Salvage::new(repository, aside)?;
+    let named: BTreeSet<PackId> =
+        repository.index().packs().map_err(Error::from)?.into_iter().map(|pack| pack.id).collect();
+    let nameless: BTreeSet<PackId> = listed.difference(&named).copied().collect();
     for pack in &known {
         repository.check_stop()?;
         if let Some(lease) = &mut lease {
@@ -132,17 +134,12 @@ pub fn repair_packs(
     salvage.judge_lost(&mut report.repaired)?;
     report.stored = salvage.finish()?;
     repository.progress().end();
-    if report.repaired.iter().any(|pack| pack.lost > 0) {
-        // What they lean on, or another copy, may be where the index does not look.
-        let looked_at = report.repaired.iter().map(|pack| pack.id).chain(report.whole.iter().copied());
-        require_whole_index(repository, &looked_at.collect())?;
-    }
     if let Some(lease) = &mut lease {
         let now = repository.clock().now();
         for pack in known.iter().filter(|pack| report.whole.contains(&pack.id)) {
             repository.index().record_verified(&pack.id, now, true).map_err(Error::from)?;
         }
-        unname(repository, lease, &unnamed, &mut report)?;
+        unname(repository, lease, &nameless, &mut report)?;
         for pack in &report.repaired {
             lease.renew()?;
             repository.backend().delete(&ObjectKey::pack(&pack.id)).map_err(Error::from)?;
@@ -158,6 +155,8 @@ struct Candidates {
     known: Vec<PackInfo>,
     /// Packs that are in the store, and in no index object.
     unnamed: Vec<PackId>,
+    /// All packs that are in the store.
+    listed: BTreeSet<PackId>,
 }
 
 fn candidates(
@@ -187,15 +186,18 @@ fn candidates(
         wanted.into_iter().partition(|id| known.contains_key(id));
     let (unnamed, unknown) = others.into_iter().partition(|id| sizes.contains_key(id));
     report.unknown = unknown;
-    Ok(Candidates { known: known_ids.iter().filter_map(|id| known.get(id).cloned()).collect(), unnamed })
+    let known = known_ids.iter().filter_map(|id| known.get(id).cloned()).collect();
+    Ok(Candidates { known, unnamed, listed: sizes.into_keys().collect() })
 }
 
-/// Writes the index objects that named a damaged pack anew without it, and deletes the old ones. Fails when one
-/// names a pack that was taken for one of those that none names: a listing left it out then.
+/// Writes the index objects that named a damaged pack anew without it, and deletes the old ones.
+///
+/// Fails when one names a pack that was taken for `nameless`: a listing left it out then, and what was
+/// looked for may not have been found.
 fn unname(
     repository: &Repository,
     lease: &mut LeaseGuard,
-    unnamed: &[PackId],
+    nameless: &BTreeSet<PackId>,
     report: &mut RepairPacksReport,
 ) -> Result<(), Error> {
     let damaged: BTreeSet<PackId> = report.repaired.iter().map(|pack| pack.id).collect();
@@ -203,7 +205,7 @@ fn unname(
         return Ok(());
     }
     repository.sync_index()?;
-    if !repository.index().indexes_naming(&unnamed.iter().copied().collect())?.is_empty() {
+    if !repository.index().indexes_naming(nameless)?.is_empty() {
         let reason = "a listing left index objects out; run the repair again".to_owned();
         return Err(Error::Damaged { object: "index/".to_owned(), reason });
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::require_whole_index;
 use super::rewrite::{Dropped, Rewriter};
+use crate::backend::ObjectKind;
 use crate::base::limits::TAG_COUNT_MAX;
 use crate::base::{PackId, Phase, SnapshotId};
 use crate::format::snapshot::Snapshot;
@@ -96,7 +96,7 @@ pub fn repair_snapshots(
     if lossy.is_empty() {
         return Ok(report);
     }
-    require_whole_index(repository, &BTreeSet::new())?;
+    require_whole_index(repository)?;
     repository.progress().begin(Phase::Backup, u64::try_from(lossy.len()).ok(), None);
     for (id, snapshot) in lossy {
         repository.check_stop()?;
@@ -114,6 +114,23 @@ pub fn repair_snapshots(
     }
     repository.progress().end();
     Ok(report)
+}
+
+/// Fails when what counts as missing may be in a pack that the index does not name.
+fn require_whole_index(repository: &Repository) -> Result<(), Error> {
+    let damaged = |reason: String| Err(Error::Damaged { object: "index/".to_owned(), reason });
+    if let Some(first) = repository.index_damage().first() {
+        return damaged(format!("{first}; run `snap repair index` first"));
+    }
+    let known: BTreeSet<PackId> = repository.index().packs()?.into_iter().map(|pack| pack.id).collect();
+    let listed = repository.backend().list(ObjectKind::Pack)?;
+    let unnamed = listed.iter().filter_map(|info| info.key.id_bytes().map(PackId));
+    match unnamed.filter(|id| !known.contains(id)).count() {
+        0 => Ok(()),
+        count => damaged(format!(
+            "{count} packs are in no index object and may hold what is missing; run `snap repair index` first"
+        )),
+    }
 }
 
 /// Returns how many packs of the index were not good when they were last read.
