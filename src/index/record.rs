@@ -43,9 +43,19 @@ pub struct BlockLocation {
     pub first_ordinal: u64,
 }
 
+/// A block by its pack and offset.
+pub type BlockKey = (PackId, u32);
+
+impl BlockLocation {
+    /// Returns what tells the block from all others.
+    pub fn key(&self) -> BlockKey {
+        (self.pack, self.offset)
+    }
+}
+
 impl PartialEq for BlockLocation {
     fn eq(&self, other: &Self) -> bool {
-        (self.pack, self.offset) == (other.pack, other.offset)
+        self.key() == other.key()
     }
 }
 
@@ -53,7 +63,7 @@ impl Eq for BlockLocation {}
 
 impl Hash for BlockLocation {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.pack, self.offset).hash(state);
+        self.key().hash(state);
     }
 }
 

@@ -199,12 +199,6 @@ pub fn open_block(
     Ok(raw)
 }
 
-/// Before memory is taken for what the caller believes.
-fn require_length(raw_bytes: usize) -> Result<(), PackError> {
-    let is_possible = u64::try_from(raw_bytes).is_ok_and(|length| length <= BLOCK_RAW_MAX_BYTES);
-    if is_possible { Ok(()) } else { Err(FormatError::invalid("length of a block").into()) }
-}
-
 /// The same for `work` to look at, in memory that this thread keeps.
 pub fn open_block_with<T>(
     keys: &KeyRing,
@@ -223,6 +217,12 @@ pub fn open_block_with<T>(
         codec::decode_into(coded, base, raw)?;
         Ok(work(raw))
     })
+}
+
+/// Before memory is taken for what the caller believes.
+fn require_length(raw_bytes: usize) -> Result<(), PackError> {
+    let is_possible = u64::try_from(raw_bytes).is_ok_and(|length| length <= BLOCK_RAW_MAX_BYTES);
+    if is_possible { Ok(()) } else { Err(FormatError::invalid("length of a block").into()) }
 }
 
 /// Lends the memory of this thread. While it is lent whoever asks again, a task that this thread takes up

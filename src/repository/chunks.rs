@@ -115,7 +115,7 @@ impl<'r> ChunkReader<'r> {
             let reason = "chunk of the wrong domain".to_owned();
             return Err(Error::Damaged { object: object(), reason });
         }
-        let key = (location.block.pack, location.block.offset);
+        let key = location.block.key();
         if let Some(block) = self.cache.block(&key) {
             return self.chunk_of(&block, content, id, location);
         }
@@ -254,7 +254,7 @@ impl<'r> ChunkReader<'r> {
         base: &[u8],
         keep: bool,
     ) -> Result<DecodedBlock, Error> {
-        let key = (location.pack, location.offset);
+        let key = location.key();
         let _working = if keep {
             match self.cache.block_or_work(&key) {
                 Ok(block) => return Ok(block),

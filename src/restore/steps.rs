@@ -10,7 +10,7 @@ use super::RestoreError;
 use super::fetch::Sink;
 use crate::base::{ChunkId, PackId};
 use crate::format::pack::Content;
-use crate::index::BlockLocation;
+use crate::index::{BlockKey, BlockLocation};
 use crate::repository::{ChunkReader, Error, Repository};
 
 /// Bytes between two needed blocks that are fetched along rather than asked around.
@@ -56,12 +56,6 @@ pub(super) struct Step {
     pub(super) based: Vec<WantedBlock>,
 }
 
-type BlockKey = (PackId, u32);
-
-fn key_of(location: &BlockLocation) -> BlockKey {
-    (location.pack, location.offset)
-}
-
 /// Blocks that are still to be fetched.
 #[derive(Debug)]
 pub(super) struct Steps {
@@ -103,7 +97,7 @@ impl Steps {
                 let want =
                     Want { wanted, chunk_offset: location.chunk_offset, length_bytes: location.length_bytes };
                 packs.entry(location.block.pack).or_insert(wanted);
-                let number = *numbers.entry(key_of(&location.block)).or_insert(blocks.len());
+                let number = *numbers.entry(location.block.key()).or_insert(blocks.len());
                 if number == blocks.len() {
                     let location = location.block;
                     blocks.push(WantedBlock { location, wants: Vec::new(), is_base: false });
@@ -114,8 +108,8 @@ impl Steps {
         let (mut open, mut order, mut based) = (HashMap::new(), VecDeque::new(), VecDeque::new());
         for block in blocks {
             if block.location.bases.is_empty() {
-                order.push_back((first_of(&block), key_of(&block.location)));
-                open.insert(key_of(&block.location), block);
+                order.push_back((first_of(&block), block.location.key()));
+                open.insert(block.location.key(), block);
             } else {
                 based.push_back(block);
             }
@@ -137,7 +131,7 @@ impl Steps {
         reader.look_ahead(&locations)?;
         let mut blocks = Vec::new();
         for location in reader.anchors(&locations) {
-            let wants = self.open.remove(&key_of(&location)).map_or_else(Vec::new, |block| block.wants);
+            let wants = self.open.remove(&location.key()).map_or_else(Vec::new, |block| block.wants);
             blocks.push(WantedBlock { location, wants, is_base: true });
         }
         let end = self.based.front().map_or(usize::MAX, first_of);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::base::{BufferPool, ChunkId, Memory, PackId, PooledBuffer};
 use crate::format::pack::BaseName;
-use crate::index::ChunkLocation;
+use crate::index::{BlockKey, ChunkLocation};
 
 /// Names of bases whose places are kept.
 const BASES_MAX_COUNT: usize = 1 << 17;
@@ -20,9 +20,6 @@ pub(super) type BaseCopies = Arc<[(ChunkId, ChunkLocation)]>;
 
 /// The plaintext of a block, in memory that is used again.
 pub(super) type DecodedBlock = Arc<PooledBuffer>;
-
-/// A block by its pack and offset.
-pub(super) type BlockKey = (PackId, u32);
 
 /// A cache bounded by bytes. What was asked for since it came to the end of the queue gets a second turn.
 #[derive(Debug)]

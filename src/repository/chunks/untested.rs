@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cache::{BlockKey, DecodedBlock};
+use super::cache::DecodedBlock;
 use super::{ChunkReader, Error};
 use crate::backend::ObjectKey;
 use crate::base::PooledBuffer;
 use crate::base::limits::{BASE_DEPTH_MAX, BASE_MAX_BYTES};
 use crate::format::pack::BaseName;
-use crate::index::BlockLocation;
+use crate::index::{BlockKey, BlockLocation};
 use crate::pack::open_block;
 
 impl ChunkReader<'_> {
@@ -38,7 +38,7 @@ impl ChunkReader<'_> {
         while let Some(name) = names.pop() {
             let Some(copies) = self.cache.base(&name) else { continue };
             let [(_, chunk)] = &*copies else { continue };
-            let key = (chunk.block.pack, chunk.block.offset);
+            let key = chunk.block.key();
             if !seen.insert(key) || self.cache.block(&key).is_some() {
                 continue;
             }
@@ -57,7 +57,7 @@ impl ChunkReader<'_> {
         stored: Option<&Bytes>,
         depth: u64,
     ) -> Result<DecodedBlock, Error> {
-        let key = (location.pack, location.offset);
+        let key = location.key();
         if let Some(block) = self.cache.block(&key) {
             return Ok(block);
         }
@@ -108,7 +108,7 @@ impl ChunkReader<'_> {
             if chunk.block.content != location.content {
                 return Err(damaged("base of the wrong domain"));
             }
-            let key = (chunk.block.pack, chunk.block.offset);
+            let key = chunk.block.key();
             let block = match last.take() {
                 Some((known, block)) if known == key => block,
                 _ => self.untested_at_depth(&chunk.block, None, depth + 1)?,

@@ -234,6 +234,12 @@ fn fault(name: &str, world: &World, run: &dyn Fn(&Arc<Repository>) -> Outcome, e
     assert!(injected > 50 && survived > 0 && survived < injected, "{injected} faults, {survived} survived");
 }
 
+fn repair_one(repository: &Arc<Repository>, id: PackId, aside: &Path) -> Outcome {
+    after_the_index(repository, &|| {
+        told(repair_packs(repository, &pack_options(false, vec![id], aside))).map(drop)
+    })
+}
+
 /// Fails unless a damaged pack is gone, and a check does not name it.
 fn require_gone(world: &World, id: &PackId, context: &str) {
     assert!(world.store.get(&ObjectKey::pack(id), u64::MAX).is_err(), "{context}: still there");
@@ -247,11 +253,7 @@ fn require_gone(world: &World, id: &PackId, context: &str) {
 fn a_repair_of_packs_may_end_at_any_change() {
     let (world, id) = with_a_damaged_pack(63);
     let aside = tempfile::tempdir().unwrap();
-    let run = |repository: &Arc<Repository>| {
-        after_the_index(repository, &|| {
-            told(repair_packs(repository, &pack_options(false, vec![id], aside.path()))).map(drop)
-        })
-    };
+    let run = |repository: &Arc<Repository>| repair_one(repository, id, aside.path());
     crash("repair packs", &world, &run, &|world, context| require_gone(world, &id, context));
     assert!(aside.path().join(format!("{id}.pack")).exists());
 }
@@ -260,11 +262,7 @@ fn a_repair_of_packs_may_end_at_any_change() {
 fn any_call_of_a_repair_of_packs_may_fail_or_lie() {
     let (world, id) = with_a_damaged_pack(65);
     let aside = tempfile::tempdir().unwrap();
-    let run = |repository: &Arc<Repository>| {
-        after_the_index(repository, &|| {
-            told(repair_packs(repository, &pack_options(false, vec![id], aside.path()))).map(drop)
-        })
-    };
+    let run = |repository: &Arc<Repository>| repair_one(repository, id, aside.path());
     fault("repair packs", &world, &run, &|world, context| require_gone(world, &id, context));
 }
 
