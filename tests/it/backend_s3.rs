@@ -193,9 +193,14 @@ fn a_refused_create_of_what_is_not_there_is_tried_again() {
 
 #[test]
 fn a_create_whose_answer_was_lost_is_found_stored() {
-    let (outcome, requests) = put_through(vec![EMPTY_LIST, LOST, PRECONDITION, ONE_BYTE]);
+    let (outcome, requests) = put_through(vec![EMPTY_LIST, LOST, ONE_BYTE]);
     assert_eq!(outcome.unwrap(), PutOutcome::Existed);
-    assert_eq!(requests, ["GET", "PUT", "PUT", "HEAD"]);
+    assert_eq!(requests, ["GET", "PUT", "HEAD"]);
+    // Another host wrote it between the look and the second attempt.
+    let answers = vec![EMPTY_LIST, LOST, NOT_THERE, EMPTY_LIST, PRECONDITION, ONE_BYTE];
+    let (outcome, requests) = put_through(answers);
+    assert_eq!(outcome.unwrap(), PutOutcome::Existed);
+    assert_eq!(requests, ["GET", "PUT", "HEAD", "GET", "PUT", "HEAD"]);
 }
 
 #[test]
@@ -210,9 +215,27 @@ fn keys_that_go_bad_later_are_told_although_head_has_no_body() {
 
 #[test]
 fn a_create_that_met_a_passing_error_is_sent_again() {
-    let (outcome, requests) = put_through(vec![EMPTY_LIST, TIMED_OUT, CREATED]);
+    let (outcome, requests) = put_through(vec![EMPTY_LIST, TIMED_OUT, NOT_THERE, EMPTY_LIST, CREATED]);
     assert_eq!(outcome.unwrap(), PutOutcome::Created);
-    assert_eq!(requests, ["GET", "PUT", "PUT"]);
+    assert_eq!(requests, ["GET", "PUT", "HEAD", "GET", "PUT"]);
+    // By a key that may write and list, not read.
+    let (outcome, requests) = put_through(vec![EMPTY_LIST, TIMED_OUT, FORBIDDEN, EMPTY_LIST, CREATED]);
+    assert_eq!(outcome.unwrap(), PutOutcome::Created);
+    assert_eq!(requests, ["GET", "PUT", "HEAD", "GET", "PUT"]);
+}
+
+/// The server refuses from the head alone and closes the connection on the rest of the body.
+#[test]
+fn a_create_of_a_large_object_that_is_there_is_told_so_every_time() {
+    let store = minio().open(&minio().make_bucket());
+    for size_bytes in [300_000, 2_300_000, 24 << 20] {
+        let data = Bytes::from(vec![7; size_bytes]);
+        let key = ObjectKey::index(&IndexId([u8::try_from(size_bytes % 251).unwrap(); 32]));
+        assert_eq!(store.put_new(&key, data.clone()).unwrap(), PutOutcome::Created);
+        for _ in 0..20 {
+            assert_eq!(store.put_new(&key, data.clone()).unwrap(), PutOutcome::Existed, "{size_bytes}");
+        }
+    }
 }
 
 #[test]

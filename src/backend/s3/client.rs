@@ -1,6 +1,6 @@
 //! Requests with patience: which client sends them, how often, how long.
 //!
-//! Two HTTP clients stand behind three handles. Reads may not pause for longer than a minute. That bound
+//! Two HTTP clients stand behind four handles. Reads may not pause for longer than a minute. That bound
 //! counts from the start of a request to its answer, so an upload over a slow line would break it while it
 //! makes progress: uploads go through a client without it, under a limit that grows with their size.
 
@@ -33,8 +33,12 @@ const INNER_RETRIES: usize = 6;
 const INNER_RETRY_SECONDS: u64 = 120;
 /// Limit: attempts of one request at all, each with a new signature.
 pub(super) const ATTEMPTS: u32 = 5;
+/// Limit: attempts to write what is not there, each of which stands for a request inside another's.
+pub(super) const CREATE_ATTEMPTS: u32 = 12;
 /// First pause between attempts; each later one is twice as long.
 const PAUSE_FIRST_MILLISECONDS: u64 = 500;
+/// Limit: how often a pause is doubled.
+const PAUSE_DOUBLINGS_MAX: u32 = 5;
 /// Limit: attempts and time for the first sign of life.
 const CONTACT_ATTEMPTS: u32 = 3;
 const CONTACT_SECONDS: u64 = 5;
@@ -48,6 +52,7 @@ pub(super) struct Client {
     runtime: Option<Runtime>,
     reads: Arc<AmazonS3>,
     uploads: Arc<AmazonS3>,
+    creates: Arc<AmazonS3>,
     first: Arc<AmazonS3>,
     contacted: AtomicBool,
     entropy: Arc<dyn Entropy>,
@@ -124,6 +129,7 @@ impl Client {
             reads: handle(&read_client, &read_options, INNER_RETRIES)?,
             first: handle(&read_client, &read_options, 0)?,
             uploads: handle(&upload_client, &upload_options, INNER_RETRIES)?,
+            creates: handle(&upload_client, &upload_options, 0)?,
             contacted: AtomicBool::new(false),
             entropy,
             buffers: BufferPool::new(memory.read_buffers_bytes()),
@@ -148,6 +154,11 @@ impl Client {
         self.uploads.clone()
     }
 
+    /// The handle for uploads of what must not be there; it sends each request once.
+    pub(super) fn creates(&self) -> Arc<AmazonS3> {
+        self.creates.clone()
+    }
+
     /// Runs `work` on the calling thread. Never call it from a thread of an async runtime.
     pub(super) fn run<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         match &self.runtime {
@@ -163,6 +174,13 @@ impl Client {
     where
         F: Future<Output = object_store::Result<T>>,
     {
+        self.send_at_most(ATTEMPTS, request).await
+    }
+
+    async fn send_at_most<T, F>(&self, attempts: u32, request: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
         if !self.contacted.load(Ordering::Relaxed) {
             self.contact().await?;
         }
@@ -173,24 +191,25 @@ impl Client {
                 Err(error) => Failure::read(&error, &self.hidden),
             };
             attempt += 1;
-            if !failure.retryable || attempt >= ATTEMPTS {
+            if !failure.retryable || attempt >= attempts {
                 return Err(failure);
             }
             self.pause(attempt).await;
         }
     }
 
-    /// Like [`Client::send`] for uploads of `size_bytes`, each attempt within its limit of time.
+    /// Like [`Client::send`] for uploads of `size_bytes`, each of at most `attempts` within its time.
     pub(super) async fn send_upload<T, F>(
         &self,
         size_bytes: u64,
+        attempts: u32,
         request: impl Fn() -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = object_store::Result<T>>,
     {
         let limit = Duration::from_secs(UPLOAD_BASE_SECONDS + size_bytes / UPLOAD_BYTES_PER_SECOND_MIN);
-        self.send(|| {
+        self.send_at_most(attempts, || {
             let upload = request();
             async move {
                 match tokio::time::timeout(limit, upload).await {
@@ -249,7 +268,7 @@ impl Client {
     pub(super) async fn pause(&self, attempt: u32) {
         let mut random = [0; 4];
         self.entropy.fill(&mut random);
-        let full = PAUSE_FIRST_MILLISECONDS << attempt.min(8);
+        let full = PAUSE_FIRST_MILLISECONDS << attempt.min(PAUSE_DOUBLINGS_MAX);
         let spread = u64::from(u32::from_le_bytes(random)) % (full / 2 + 1);
         tokio::time::sleep(Duration::from_millis(full / 2 + spread)).await;
     }

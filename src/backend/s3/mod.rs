@@ -15,11 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use object_store::{PutMode, PutOptions, PutPayload, PutResult, UpdateVersion};
 
-use self::client::{ATTEMPTS, Client};
+use self::client::{ATTEMPTS, CREATE_ATTEMPTS, Client};
 use self::failure::{Cause, Failure};
 use self::settings::Settings;
 use super::location::S3Location;
@@ -113,12 +114,16 @@ impl S3Backend {
     }
 
     async fn put(&self, path: &Path, data: &Bytes, mode: PutMode) -> Result<PutResult, Failure> {
-        let upload = || {
-            let store = self.client.uploads();
-            let (payload, options) = (PutPayload::from(data.clone()), PutOptions::from(mode.clone()));
-            async move { store.put_opts(path, payload, options).await }
-        };
-        self.client.send_upload(data.len() as u64, upload).await
+        let store = self.client.uploads();
+        self.client
+            .send_upload(data.len() as u64, ATTEMPTS, || upload(&store, path, data, mode.clone()))
+            .await
+    }
+
+    /// One request, for who looks in between before another.
+    async fn put_new_once(&self, path: &Path, data: &Bytes) -> Result<PutResult, Failure> {
+        let store = self.client.creates();
+        self.client.send_upload(data.len() as u64, 1, || upload(&store, path, data, PutMode::Create)).await
     }
 
     /// Compares an object that is there with what was to be written.
@@ -131,29 +136,43 @@ impl S3Backend {
         Err(Failure::unanswered(ErrorKind::Conflict, false, detail))
     }
 
+    /// Writes what is not there. After an attempt without a clear answer it looks before it sends again: a
+    /// server that has the object already may refuse a large body by cutting the connection (MinIO resets it
+    /// after its answer, which gets lost then), and would do so each time.
     async fn create(&self, key: &ObjectKey, data: &Bytes) -> Result<PutOutcome, Failure> {
         let path = self.path(key)?;
-        for attempt in 1..=ATTEMPTS {
+        let mut attempt = 0;
+        loop {
             if self.plain_puts.load(Ordering::Relaxed) {
                 return self.create_plainly(&path, data).await;
             }
-            match self.put(&path, data, PutMode::Create).await {
+            let failure = match self.put_new_once(&path, data).await {
                 Ok(_) => return Ok(PutOutcome::Created),
-                Err(failure) if failure.condition_failed => {
-                    if let Some(there) = self.head(&path).await? {
-                        return Self::existing(&there, data);
-                    }
-                    // Refused although nothing is there: another write of it was under way and may yet fail.
-                    self.client.pause(attempt).await;
-                }
                 Err(failure) if failure.kind == ErrorKind::Unsupported => {
                     self.plain_puts.store(true, Ordering::Relaxed);
+                    continue;
                 }
+                Err(failure) if failure.condition_failed || failure.retryable => failure,
                 Err(failure) => return Err(failure),
+            };
+            match self.head(&path).await {
+                Ok(Some(there)) => return Self::existing(&there, data),
+                Ok(None) => {}
+                // Who may only write cannot look.
+                Err(denied) if denied.kind == ErrorKind::PermissionDenied && failure.retryable => {}
+                Err(other) => return Err(other),
             }
+            attempt += 1;
+            if attempt == CREATE_ATTEMPTS {
+                // Refused although nothing is there: another write of it was under way, and failed.
+                let keeps_refusing = "the server keeps refusing to create it although it is not there";
+                return Err(match failure.condition_failed {
+                    true => Failure::unanswered(ErrorKind::Other, false, keeps_refusing),
+                    false => failure,
+                });
+            }
+            self.client.pause(attempt - 1).await;
         }
-        let detail = "the server keeps refusing to create it although it is not there";
-        Err(Failure::unanswered(ErrorKind::Other, false, detail))
     }
 
     /// For stores that know no create-only writes. Two writers at once both write, but the same bytes.
@@ -200,6 +219,15 @@ impl S3Backend {
     fn info(key: ObjectKey, meta: &ObjectMeta) -> ObjectInfo {
         ObjectInfo { key, size_bytes: meta.size, modified: modified(meta) }
     }
+}
+
+async fn upload(
+    store: &AmazonS3,
+    path: &Path,
+    data: &Bytes,
+    mode: PutMode,
+) -> object_store::Result<PutResult> {
+    store.put_opts(path, PutPayload::from(data.clone()), PutOptions::from(mode)).await
 }
 
 fn modified(meta: &ObjectMeta) -> Time {

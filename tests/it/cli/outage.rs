@@ -223,10 +223,10 @@ fn a_network_that_breaks_off_now_and_then_costs_no_command() {
         far.prepare(name);
         let (kinds, broken) = (kinds.clone(), Mutex::new(HashMap::new()));
         far.proxy.set(move |request| {
-            // Once what asks for the same: whoever is never let through gives up.
+            // Twice what asks for the same: whoever is never let through gives up.
             let mut broken = broken.lock().unwrap();
             let times: &mut u32 = broken.entry((request.method.clone(), request.target.clone())).or_default();
-            if request.number % 4 != 1 || *times == 1 {
+            if request.number % 4 != 1 || *times == 2 {
                 return Trouble::Pass;
             }
             *times += 1;

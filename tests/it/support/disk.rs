@@ -5,7 +5,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use rustix::fs::StatVfs;
+
 use super::scratch;
+
+/// Limit: looks at what is free.
+const TAKES_MAX: u32 = 100;
 
 /// Why there is none, for people.
 const REFUSED: &str = "this system lets no test mount a file system of its own: allow user namespaces \
@@ -97,25 +102,48 @@ impl Disk {
     pub(crate) fn leave_blocks(&self, blocks: u64) {
         let zeros = vec![0; 4096 * 256];
         let mut file = File::create(self.root.join("fill")).unwrap();
-        let free = rustix::fs::statvfs(&self.root).unwrap().f_bfree;
-        assert!(free >= blocks, "the disk is too small for the test: {free} of {blocks} blocks");
-        let mut left = usize::try_from(free - blocks).unwrap() * 4096;
-        while left > 0 {
-            let part = left.min(zeros.len());
-            file.write_all(&zeros[..part]).unwrap();
-            left -= part;
-        }
-        assert_eq!(rustix::fs::statvfs(&self.root).unwrap().f_bfree, blocks);
+        self.take(
+            blocks,
+            |disk| disk.f_bfree,
+            |too_many| {
+                let mut left = usize::try_from(too_many).unwrap() * 4096;
+                while left > 0 {
+                    let part = left.min(zeros.len());
+                    file.write_all(&zeros[..part]).unwrap();
+                    left -= part;
+                }
+            },
+        );
     }
 
     /// Takes all names of files, so that `files` are left.
     pub(crate) fn leave_files(&self, files: u64) {
         let folder = self.root.join("fill");
         std::fs::create_dir(&folder).unwrap();
-        let free = rustix::fs::statvfs(&self.root).unwrap().f_ffree;
-        assert!(free >= files, "the disk is too small for the test: {free} of {files} files");
-        (files..free).for_each(|number| drop(File::create(folder.join(number.to_string())).unwrap()));
-        assert_eq!(rustix::fs::statvfs(&self.root).unwrap().f_ffree, files);
+        let mut names = 0_u64..;
+        self.take(
+            files,
+            |disk| disk.f_ffree,
+            |too_many| {
+                for number in names.by_ref().take(usize::try_from(too_many).unwrap()) {
+                    drop(File::create(folder.join(number.to_string())).unwrap());
+                }
+            },
+        );
+    }
+
+    /// Calls `take` with how much more is free than `left`, until that is what is free. Once is not always
+    /// enough: the system may give back what was removed, or what a process that ended had mapped, later.
+    fn take(&self, left: u64, free: impl Fn(&StatVfs) -> u64, mut take: impl FnMut(u64)) {
+        for _ in 0..TAKES_MAX {
+            let free = free(&rustix::fs::statvfs(&self.root).unwrap());
+            assert!(free >= left, "the disk is too small for the test: {free} of {left}");
+            if free == left {
+                return;
+            }
+            take(free - left);
+        }
+        panic!("what is free on the disk keeps changing");
     }
 
     /// Gives back what was taken.
