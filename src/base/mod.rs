@@ -7,6 +7,7 @@ pub mod id;
 pub mod limits;
 pub mod memory;
 pub mod parse;
+pub(crate) mod pipe;
 pub mod pool;
 pub mod progress;
 

@@ -1,65 +1,65 @@
-//! One round: references to chunks of many files are gathered, what the target has already is taken from
-//! there, the rest is fetched once however many files need it.
+//! References to chunks of many files, gathered for one round of fetching after the other, while the round
+//! before is fetched.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use rayon::prelude::*;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
 
 use super::RestoreError;
-use super::fetch::{Sink, fetch};
-use super::files::{FileJob, Way, open_existing};
+use super::files::FileJob;
+use super::round::{Enrolled, Reference, Round};
 use super::run::Run;
 use super::walk::attribute_bytes;
-use crate::base::ChunkId;
 use crate::format::node::{ChunkRef, NodeKind};
-use crate::format::wire::length;
-use crate::repository::{Error, ListReader};
+use crate::repository::ListReader;
 
-/// Files of one round.
-const JOBS_MAX: usize = 1 << 16;
+/// Files of the first round, small so that it begins at once, and of any.
+const JOBS_FIRST: usize = 1 << 12;
+const JOBS_MAX: usize = 1 << 15;
 /// Paths and attributes of the files of one round.
 const METADATA_MAX_BYTES: usize = 16 << 20;
-/// References that one task compares with an existing file.
-const COMPARE_COUNT: usize = 32;
 
-#[derive(Debug, Clone, Copy)]
-struct Reference {
-    id: ChunkId,
-    job: u32,
-    length_bytes: u32,
-    offset: u64,
-}
-
-/// Gathers references until there are enough for a round.
+/// Gathers references until there are enough for a round, and gives it to the thread that fetches.
 #[derive(Debug)]
-pub(super) struct Batch<'r, 'a> {
-    run: &'r Run<'a>,
+pub(super) struct Batch<'scope, 'a> {
+    run: &'scope Run<'a>,
     references: Vec<Reference>,
-    jobs: Vec<Arc<FileJob>>,
+    jobs: Vec<Enrolled>,
     content_bytes: u64,
     metadata_bytes: usize,
+    jobs_max: usize,
     total_files: u64,
     total_bytes: u64,
+    fetcher: Option<Fetcher<'scope, 'a>>,
 }
 
-impl<'r, 'a> Batch<'r, 'a> {
-    pub(super) fn new(run: &'r Run<'a>) -> Self {
+/// The thread that fetches round after round.
+#[derive(Debug)]
+struct Fetcher<'scope, 'a> {
+    rounds: SyncSender<Round<'scope, 'a>>,
+    thread: ScopedJoinHandle<'scope, Result<(), RestoreError>>,
+}
+
+impl<'scope, 'a> Batch<'scope, 'a> {
+    /// Starts a thread that fetches what is gathered.
+    pub(super) fn new(run: &'scope Run<'a>, threads: &'scope Scope<'scope, '_>) -> Self {
+        // One round is fetched, the next is ready.
+        let (rounds, gathered) = sync_channel(0);
+        let thread = threads.spawn(|| fetch_all(gathered));
         Self {
             run,
             references: Vec::new(),
             jobs: Vec::new(),
             content_bytes: 0,
             metadata_bytes: 0,
+            jobs_max: JOBS_FIRST,
             total_files: 0,
             total_bytes: 0,
+            fetcher: Some(Fetcher { rounds, thread }),
         }
     }
 
-    /// Adds a whole file; rounds run as often as enough is gathered.
+    /// Adds a whole file; rounds begin as often as enough is gathered.
     pub(super) fn add(&mut self, job: FileJob) -> Result<(), RestoreError> {
         let job = Arc::new(job);
         self.total_files += 1;
@@ -100,13 +100,14 @@ impl<'r, 'a> Batch<'r, 'a> {
                 }
             }
         }
-        job.is_complete.store(true, Ordering::Relaxed);
+        self.jobs[number as usize].is_last_round = true;
         if self.is_full() { self.flush() } else { Ok(()) }
     }
 
+    /// Returns the number of the file in the round.
     fn enrol(&mut self, job: &Arc<FileJob>) -> u32 {
         self.metadata_bytes += job.path.len() + attribute_bytes(&job.node);
-        self.jobs.push(job.clone());
+        self.jobs.push(Enrolled { job: job.clone(), is_last_round: false });
         u32::try_from(self.jobs.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -119,182 +120,44 @@ impl<'r, 'a> Batch<'r, 'a> {
     fn is_full(&self) -> bool {
         let limits = &self.run.options.batch;
         self.references.len() >= limits.references
-            || self.jobs.len() >= limits.references.min(JOBS_MAX)
+            || self.jobs.len() >= limits.references.min(self.jobs_max)
             || self.metadata_bytes >= METADATA_MAX_BYTES
             || self.content_bytes >= limits.content_bytes
     }
 
-    /// Runs a round with what is gathered.
-    pub(super) fn flush(&mut self) -> Result<(), RestoreError> {
+    /// Gives what is gathered to the thread that fetches, once that has begun with the round before.
+    fn flush(&mut self) -> Result<(), RestoreError> {
         let jobs = std::mem::take(&mut self.jobs);
         let references = std::mem::take(&mut self.references);
         self.content_bytes = 0;
         self.metadata_bytes = 0;
+        self.jobs_max = JOBS_MAX.min(self.jobs_max * 2);
         self.run.repository().progress().totals(self.total_files, self.total_bytes);
-        let outcome = run_round(self.run, &jobs, references);
-        if outcome.is_err() {
-            for job in jobs.iter().filter(|job| !job.is_finished()) {
-                self.run.files.abandon(job);
+        let round = Round::prepare(self.run, jobs, references)?;
+        let Some(fetcher) = &self.fetcher else { return Ok(()) };
+        match fetcher.rounds.send(round) {
+            Ok(()) => Ok(()),
+            // It takes no more once it failed.
+            Err(unsent) => {
+                unsent.0.abandon();
+                self.end()
             }
         }
-        outcome
+    }
+
+    /// Has fetched what is still waiting.
+    pub(super) fn finish(mut self) -> Result<(), RestoreError> {
+        self.flush()?;
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), RestoreError> {
+        let Some(Fetcher { rounds, thread }) = self.fetcher.take() else { return Ok(()) };
+        drop(rounds);
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
-fn run_round(run: &Run<'_>, jobs: &[Arc<FileJob>], references: Vec<Reference>) -> Result<(), RestoreError> {
-    let references = take_existing(run, jobs, references)?;
-    for job in jobs {
-        job.remaining.store(0, Ordering::Relaxed);
-    }
-    for reference in &references {
-        job_of(jobs, reference).remaining.fetch_add(1, Ordering::Relaxed);
-    }
-    let is_ready = |job: &&Arc<FileJob>| {
-        job.remaining.load(Ordering::Relaxed) == 0 && job.is_complete.load(Ordering::Relaxed)
-    };
-    jobs.par_iter().filter(is_ready).try_for_each(|job| {
-        run.repository().check_stop()?;
-        run.finish_file(job)
-    })?;
-    let mut numbers: HashMap<ChunkId, usize> = HashMap::new();
-    let mut ids = Vec::new();
-    let mut targets: Vec<(usize, Reference)> = Vec::with_capacity(references.len());
-    for reference in references {
-        let number = *numbers.entry(reference.id).or_insert(ids.len());
-        if number == ids.len() {
-            ids.push(reference.id);
-        }
-        targets.push((number, reference));
-    }
-    drop(numbers);
-    targets.sort_by_key(|(number, _)| *number);
-    fetch(run.reader, &ids, &Round { run, jobs, targets })
-}
-
-fn job_of<'j>(jobs: &'j [Arc<FileJob>], reference: &Reference) -> &'j Arc<FileJob> {
-    // Numbers come from `Batch::enrol` of the same round.
-    &jobs[reference.job as usize]
-}
-
-/// Takes chunks from files that are there, and returns the references that still have to be fetched.
-fn take_existing(
-    run: &Run<'_>,
-    jobs: &[Arc<FileJob>],
-    references: Vec<Reference>,
-) -> Result<Vec<Reference>, RestoreError> {
-    if jobs.iter().all(|job| job.existing.is_none()) {
-        return Ok(references);
-    }
-    let taken: Vec<AtomicBool> = references.iter().map(|_| AtomicBool::new(false)).collect();
-    let mut parts = Vec::new();
-    let mut rest = 0..references.len();
-    for part in references.chunk_by(|a, b| a.job == b.job) {
-        let range = rest.start..rest.start + part.len();
-        rest.start = range.end;
-        if job_of(jobs, &part[0]).existing.is_some() {
-            parts.push((part, &taken[range]));
-        }
-    }
-    parts.par_iter().try_for_each(|(part, taken)| {
-        let job = job_of(jobs, &part[0]);
-        let Ok(file) = existing_file(run, job) else { return Ok(()) };
-        part.par_chunks(COMPARE_COUNT)
-            .zip(taken.par_chunks(COMPARE_COUNT))
-            .try_for_each(|(part, taken)| compare(run, job, &file, part, taken))
-    })?;
-    let references = references.into_iter().zip(taken);
-    Ok(references
-        .filter(|(_, taken)| !taken.load(Ordering::Relaxed))
-        .map(|(reference, _)| reference)
-        .collect())
-}
-
-fn existing_file(run: &Run<'_>, job: &FileJob) -> std::io::Result<File> {
-    let (directory, name) = run.target.parent(&job.path)?;
-    open_existing(&directory, name, job.existing)
-}
-
-fn compare(
-    run: &Run<'_>,
-    job: &FileJob,
-    file: &File,
-    part: &[Reference],
-    taken: &[AtomicBool],
-) -> Result<(), RestoreError> {
-    let mut buffer = Vec::new();
-    for (reference, taken) in part.iter().zip(taken) {
-        run.repository().check_stop()?;
-        buffer.resize(reference.length_bytes as usize, 0);
-        let is_read = file.read_exact_at(&mut buffer, reference.offset).is_ok();
-        if !is_read || run.repository().keys().data_id(&buffer) != reference.id {
-            continue;
-        }
-        if !matches!(job.way, Way::InPlace(_))
-            && !job.has_failed()
-            && let Err(error) = run.files.write(job, reference.offset, &buffer)
-        {
-            run.refuse_file(job, "write", error)?;
-        }
-        taken.store(true, Ordering::Relaxed);
-        run.stats().reused_bytes += length(buffer.len());
-        run.repository().progress().advance(0, length(buffer.len()));
-    }
-    Ok(())
-}
-
-/// Writes fetched chunks to all places that need them.
-struct Round<'r, 'a> {
-    run: &'r Run<'a>,
-    jobs: &'r [Arc<FileJob>],
-    /// Sorted by the number of the id.
-    targets: Vec<(usize, Reference)>,
-}
-
-impl Round<'_, '_> {
-    fn each(
-        &self,
-        wanted: usize,
-        mut give: impl FnMut(&FileJob, &Reference) -> Result<(), RestoreError>,
-    ) -> Result<(), RestoreError> {
-        let start = self.targets.partition_point(|(number, _)| *number < wanted);
-        for (_, reference) in self.targets[start..].iter().take_while(|(number, _)| *number == wanted) {
-            let job = job_of(self.jobs, reference);
-            if !job.has_failed() {
-                give(job, reference)?;
-            }
-            let is_last = job.remaining.fetch_sub(1, Ordering::AcqRel) == 1;
-            if is_last && job.is_complete.load(Ordering::Relaxed) {
-                self.run.finish_file(job)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Sink for Round<'_, '_> {
-    fn chunk(&self, wanted: usize, plain: &[u8]) -> Result<(), RestoreError> {
-        let mut written_bytes = 0;
-        self.each(wanted, |job, reference| {
-            if plain.len() != reference.length_bytes as usize {
-                let reason = "a chunk has another length than its list says".to_owned();
-                self.run.damage_file(job, &Error::Damaged { object: "chunk list".to_owned(), reason });
-                return Ok(());
-            }
-            match self.run.files.write(job, reference.offset, plain) {
-                Ok(()) => written_bytes += length(plain.len()),
-                Err(error) => self.run.refuse_file(job, "write", error)?,
-            }
-            Ok(())
-        })?;
-        self.run.stats().restored_bytes += written_bytes;
-        self.run.repository().progress().advance(0, written_bytes);
-        Ok(())
-    }
-
-    fn missing(&self, wanted: usize, error: &Error) -> Result<(), RestoreError> {
-        self.each(wanted, |job, _| {
-            self.run.damage_file(job, error);
-            Ok(())
-        })
-    }
+fn fetch_all(rounds: Receiver<Round<'_, '_>>) -> Result<(), RestoreError> {
+    rounds.into_iter().try_for_each(Round::fetch)
 }

@@ -8,13 +8,14 @@
 //!
 //! Blocks with bases are decoded in the order of the files, while what the next of them lean on is fetched.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
 use super::RestoreError;
-use super::steps::{Range, Step, Steps, Want, WantedBlock};
+use super::steps::{PackRange, Step, Steps, Want, WantedBlock};
 use crate::backend::ObjectKey;
 use crate::base::ChunkId;
 use crate::format::pack::Content;
@@ -28,13 +29,28 @@ const REQUEST_COUNT_MAX: usize = 8;
 /// MiB long, for which threads side by side would wait for each other.
 const BASED_STRETCH: usize = 16;
 
+/// A chunk that was asked for.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// By its place in what was asked for.
+    pub(super) wanted: usize,
+    /// Where it lies in its block.
+    pub(super) place: Range<usize>,
+}
+
 /// Takes chunks, from many threads, in no order.
 pub(super) trait Sink: Sync {
-    /// The chunk of the `wanted`-th id, checked against it. May come again for the same id only after an
-    /// error.
-    fn chunk(&self, wanted: usize, plain: &[u8]) -> Result<(), RestoreError>;
+    /// Chunks of one block, each checked against its id, in the order in which they were asked for. One may
+    /// come again only after an error.
+    fn chunks(&self, found: &[Found], plain: &[u8]) -> Result<(), RestoreError>;
     /// No whole copy of that chunk is to be had.
     fn missing(&self, wanted: usize, error: &Error) -> Result<(), RestoreError>;
+}
+
+/// Returns what is told of a chunk that is not as long as the list says that asks for it.
+pub(super) fn wrong_length() -> Error {
+    let reason = "a chunk has another length than its list says".to_owned();
+    Error::Damaged { object: "chunk list".to_owned(), reason }
 }
 
 /// Room for stored bytes that are fetched and not decoded yet.
@@ -80,13 +96,17 @@ struct Fetch<'a> {
     failure: Mutex<Option<RestoreError>>,
 }
 
-/// Gives every chunk of `ids`, which are all different, to `sink`.
+/// Gives every chunk of `ids`, which are all different and whose blocks are those of `steps`, to `sink`.
 ///
 /// Damage goes to the sink; a store that does not answer, a stop, or an error of the sink ends it.
-pub(super) fn fetch(reader: &ChunkReader<'_>, ids: &[ChunkId], sink: &dyn Sink) -> Result<(), RestoreError> {
+pub(super) fn fetch(
+    reader: &ChunkReader<'_>,
+    ids: &[ChunkId],
+    steps: Steps,
+    sink: &dyn Sink,
+) -> Result<(), RestoreError> {
     let repository = reader.repository();
     let memory = repository.memory();
-    let steps = Steps::of(repository, ids, sink)?;
     let fetch = Fetch {
         reader,
         based: ChunkReader::with_cache(repository, Arc::new(ChunkCache::for_bases(memory))),
@@ -164,7 +184,7 @@ impl<'a> Fetch<'a> {
     fn fetch_ranges<'s>(
         &'s self,
         step: &'s Step,
-        ranges: &Mutex<std::slice::Iter<'s, Range>>,
+        ranges: &Mutex<std::slice::Iter<'s, PackRange>>,
         decoders: &rayon::Scope<'s>,
     ) where
         'a: 's,
@@ -276,26 +296,23 @@ impl<'a> Fetch<'a> {
         open: &mut Vec<&Want>,
     ) -> Result<Option<Error>, RestoreError> {
         let mut damage = None;
-        let mut outcome = Ok(());
+        let mut found = Vec::with_capacity(open.len());
         open.retain(|want| {
             let start = usize::try_from(want.chunk_offset).unwrap_or(usize::MAX);
             let end = start.saturating_add(usize::try_from(want.length_bytes).unwrap_or(usize::MAX));
             let id = self.ids[want.wanted];
             let chunk = plain.get(start..end);
-            match chunk.filter(|chunk| self.repository.keys().data_id(chunk) == id) {
-                Some(chunk) if outcome.is_ok() => {
-                    outcome = self.sink.chunk(want.wanted, chunk);
-                    false
-                }
-                Some(_) => true,
-                None => {
-                    let object = ObjectKey::pack(&location.pack).to_string();
-                    damage = Some(Error::of_pack(object, PackError::ChunkMismatch { id }));
-                    true
-                }
+            let is_right = chunk.is_some_and(|chunk| self.repository.keys().data_id(chunk) == id);
+            if is_right {
+                found.push(Found { wanted: want.wanted, place: start..end });
+            } else {
+                let object = ObjectKey::pack(&location.pack).to_string();
+                damage = Some(Error::of_pack(object, PackError::ChunkMismatch { id }));
             }
+            !is_right
         });
-        outcome.map(|()| damage)
+        self.sink.chunks(&found, plain)?;
+        Ok(damage)
     }
 
     /// Looks for another copy of a chunk whose best copy is damaged.
@@ -311,7 +328,10 @@ impl<'a> Fetch<'a> {
         let is_based = !block.location.bases.is_empty();
         if is_based || copies.iter().any(|copy| copy.block != block.location) {
             match self.reader.read(Content::Data, &id) {
-                Ok(chunk) => return self.sink.chunk(want.wanted, &chunk),
+                Ok(chunk) => {
+                    let found = Found { wanted: want.wanted, place: 0..chunk.len() };
+                    return self.sink.chunks(&[found], &chunk);
+                }
                 Err(error) if error.is_damage() => return self.sink.missing(want.wanted, &error),
                 Err(error) => return Err(error.into()),
             }

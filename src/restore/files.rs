@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, Stat, fstat, openat, unlinkat};
 use rustix::io::Errno;
 
-use super::metadata::{MetadataSetter, Problem};
+use super::metadata::{MetadataSetter, Owner, Problem};
 use super::place::{Target, kind_of, look, rename_over};
 use crate::format::node::Node;
 
@@ -48,6 +48,8 @@ pub(super) enum Way {
 #[derive(Debug, Default)]
 struct FileState {
     made: Option<Identity>,
+    /// Whose it is since it was made.
+    owner: Option<Owner>,
     failure: Option<String>,
     has_written: bool,
 }
@@ -63,10 +65,8 @@ pub(super) struct FileJob {
     pub(super) way: Way,
     /// A file of this identity is there and may hold some of the chunks.
     pub(super) existing: Option<Identity>,
-    /// Chunks of this round that are not written yet.
-    pub(super) remaining: AtomicU64,
-    /// No further round has chunks of it.
-    pub(super) is_complete: AtomicBool,
+    /// What is still to come: chunks that are not written yet, and the end of its list as one more.
+    pending: AtomicU64,
     is_finished: AtomicBool,
     has_failed: AtomicBool,
     state: Mutex<FileState>,
@@ -81,8 +81,7 @@ impl FileJob {
             ordinal,
             way,
             existing,
-            remaining: AtomicU64::new(0),
-            is_complete: AtomicBool::new(false),
+            pending: AtomicU64::new(1),
             is_finished: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
             state: Mutex::new(FileState { made, ..FileState::default() }),
@@ -91,6 +90,16 @@ impl FileJob {
 
     fn lock(&self) -> MutexGuard<'_, FileState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a chunk that is to be written.
+    pub(super) fn expect_chunk(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what is done: chunks, or the end of the list. Returns whether nothing more is to come.
+    pub(super) fn is_last_of(&self, count: u64) -> bool {
+        self.pending.fetch_sub(count, Ordering::AcqRel) == count
     }
 
     /// Gives the file up; the first reason stays.
@@ -193,7 +202,9 @@ impl<'a> FileWriter<'a> {
             None => {
                 let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = File::from(openat(&*directory, name, flags, Mode::RUSR | Mode::WUSR)?);
-                state.made = Some(identity_of(&fstat(&file)?));
+                let stat = fstat(&file)?;
+                state.made = Some(identity_of(&stat));
+                state.owner = Some(Owner::of(&stat));
                 self.prepare(&file, job.node.size_bytes())?;
                 file
             }
@@ -247,10 +258,12 @@ impl<'a> FileWriter<'a> {
     fn complete(&self, job: &FileJob, metadata: &MetadataSetter) -> io::Result<Option<Problem>> {
         let file = self.file(job)?;
         let size_bytes = job.node.size_bytes();
-        if file.metadata()?.len() != size_bytes {
+        // A file of this run's own ends where the last of its chunks does.
+        if matches!(job.way, Way::InPlace(_)) && file.metadata()?.len() != size_bytes {
             file.set_len(size_bytes)?;
         }
-        let problem = metadata.set(file.as_fd(), &job.node);
+        let owner = job.lock().owner;
+        let problem = metadata.set(file.as_fd(), &job.node, owner);
         if let Way::Temporary(name) = &job.way {
             let (directory, own) = self.target.parent(&job.path)?;
             rename_over(&directory, name, own)?;

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 
 use super::accounts::Accounts;
 use crate::base::Time;
@@ -21,6 +21,24 @@ pub(super) struct MetadataSetter {
     accounts: Accounts,
     is_root: bool,
     sets_owner: bool,
+}
+
+/// Whose an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    user: Uid,
+    group: Gid,
+}
+
+impl Owner {
+    /// Returns the owner of what `stat` describes.
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self { user: Uid::from_raw(stat.st_uid), group: Gid::from_raw(stat.st_gid) }
+    }
+
+    fn is(self, user: Option<Uid>, group: Option<Gid>) -> bool {
+        user.is_none_or(|user| user == self.user) && group.is_none_or(|group| group == self.group)
+    }
 }
 
 /// The first thing that could not be set.
@@ -85,13 +103,14 @@ impl MetadataSetter {
             .map(|(name, value)| (OsStr::from_bytes(name), value.as_slice()))
     }
 
-    /// Sets everything of an open file or directory.
-    pub(super) fn set(&self, entry: BorrowedFd<'_>, node: &Node) -> Option<Problem> {
+    /// Sets everything of an open file or directory, which is `owner`'s as far as that is known.
+    pub(super) fn set(&self, entry: BorrowedFd<'_>, node: &Node, owner: Option<Owner>) -> Option<Problem> {
         let mut problem = None;
         let mut has_owner = false;
         if self.sets_owner {
             let (user, group) = self.owner_of(node);
-            has_owner = note(&mut problem, "owner", rustix::fs::fchown(entry, user, group));
+            has_owner = owner.is_some_and(|owner| owner.is(user, group))
+                || note(&mut problem, "owner", rustix::fs::fchown(entry, user, group));
         }
         for (name, value) in self.xattrs_of(node) {
             let outcome = rustix::fs::fsetxattr(entry, name, value, XattrFlags::empty());

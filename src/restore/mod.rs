@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! walk 1   directories, and files in rounds:   references → what the target has → packs → write → finish
-//! walk 2   further names, special files, symlinks; on leaving a directory: deletions, its metadata
+//! walk 2   further names, special files, symlinks; on leaving a directory: deletions, its metadata;
+//!          left out where the first found directories and files alone
 //! walk 3   (verify) read again, compare
 //! ```
 //! Every chunk is compared with its id before it is written. Damage costs the files that need the damaged
@@ -18,11 +19,13 @@ mod dump;
 mod error;
 mod fetch;
 mod files;
+mod files_pass;
+mod links_pass;
 mod metadata;
 mod options;
-mod passes;
 mod place;
 mod plan;
+mod round;
 mod run;
 mod steps;
 mod stream;
@@ -45,7 +48,8 @@ pub use options::{
 use crate::base::Phase;
 use crate::format::snapshot::Snapshot;
 use crate::repository::{ChunkReader, Repository};
-use passes::{FilesPass, LinksPass};
+use files_pass::FilesPass;
+use links_pass::LinksPass;
 use place::Target;
 use plan::PlanPass;
 use run::Run;
@@ -93,10 +97,12 @@ fn run_restore(
     let target = Target::open(&options.target, true)?.ok_or_else(missing)?;
     let run = Run::new(reader, &target, &snapshot.paths, options);
     let selection = Selection::of(options);
-    let mut files = FilesPass::new(&run);
-    walk(reader, scope, selection, &mut files)?;
-    let carried = files.finish()?;
-    walk(reader, scope, selection, &mut LinksPass::new(&run, carried, selection, &scope.prefix))?;
+    let carried = std::thread::scope(|threads| {
+        let mut files = FilesPass::new(&run, threads);
+        walk(reader, scope, selection, &mut files)?;
+        files.finish()
+    })?;
+    LinksPass::new(&run, carried, selection, &scope.prefix).finish(scope)?;
     if options.sync {
         rustix::fs::syncfs(target.root())
             .map_err(|error| RestoreError::target(&options.target, "write", error))?;

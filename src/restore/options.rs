@@ -23,7 +23,8 @@ pub enum Overwrite {
     Never,
 }
 
-/// How many references and bytes one round of fetching covers; what bounds memory.
+/// How many references and bytes one round of fetching covers; what bounds memory. Two are at hand:
+/// one is fetched while the next is gathered.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
     /// References to chunks.
@@ -34,7 +35,7 @@ pub struct BatchLimits {
 
 impl Default for BatchLimits {
     fn default() -> Self {
-        Self { references: 1 << 18, content_bytes: 4 << 30 }
+        Self { references: 1 << 17, content_bytes: 4 << 30 }
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct WantedBlock {
 
 /// Neighbours in a pack, fetched by one request.
 #[derive(Debug)]
-pub(super) struct Range {
+pub(super) struct PackRange {
     pub(super) pack: PackId,
     pub(super) offset: u64,
     pub(super) length_bytes: u64,
@@ -51,7 +51,7 @@ pub(super) struct Range {
 pub(super) struct Step {
     /// Blocks without bases, and how they are asked for.
     pub(super) blocks: Vec<WantedBlock>,
-    pub(super) ranges: Vec<Range>,
+    pub(super) ranges: Vec<PackRange>,
     /// Blocks with bases, which can be decoded when those are there.
     pub(super) based: Vec<WantedBlock>,
 }
@@ -154,8 +154,8 @@ fn first_of(block: &WantedBlock) -> usize {
     block.wants.first().map_or(0, |want| want.wanted)
 }
 
-fn ranges_of(blocks: &[WantedBlock], request_max_bytes: u64) -> Vec<Range> {
-    let mut ranges: Vec<Range> = Vec::new();
+fn ranges_of(blocks: &[WantedBlock], request_max_bytes: u64) -> Vec<PackRange> {
+    let mut ranges: Vec<PackRange> = Vec::new();
     for (at, block) in blocks.iter().enumerate() {
         let location = &block.location;
         let (start, length) = (u64::from(location.offset), u64::from(location.stored_bytes));
@@ -169,7 +169,12 @@ fn ranges_of(blocks: &[WantedBlock], request_max_bytes: u64) -> Vec<Range> {
             last.blocks.end = at + 1;
             continue;
         }
-        ranges.push(Range { pack: location.pack, offset: start, length_bytes: length, blocks: at..at + 1 });
+        ranges.push(PackRange {
+            pack: location.pack,
+            offset: start,
+            length_bytes: length,
+            blocks: at..at + 1,
+        });
     }
     ranges
 }

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::RestoreError;
-use super::fetch::{Sink, fetch};
+use super::fetch::{Found, Sink, fetch, wrong_length};
+use super::steps::Steps;
 use super::walk::{Scope, Selection, Visitor, attribute_bytes, walk};
 use crate::base::ChunkId;
 use crate::format::node::{Node, NodeKind};
@@ -76,13 +77,15 @@ impl Slots<'_> {
 }
 
 impl Sink for Slots<'_> {
-    fn chunk(&self, wanted: usize, plain: &[u8]) -> Result<(), RestoreError> {
-        if plain.len() != self.lengths[wanted] as usize {
-            let reason = "a chunk has another length than its list says".to_owned();
-            return self.missing(wanted, &Error::Damaged { object: "chunk list".to_owned(), reason });
+    fn chunks(&self, found: &[Found], plain: &[u8]) -> Result<(), RestoreError> {
+        for Found { wanted, place } in found {
+            if place.len() != self.lengths[*wanted] as usize {
+                self.missing(*wanted, &wrong_length())?;
+                continue;
+            }
+            *self.chunks[*wanted].lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Bytes::copy_from_slice(&plain[place.clone()]));
         }
-        *self.chunks[wanted].lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Bytes::copy_from_slice(plain));
         Ok(())
     }
 
@@ -234,7 +237,8 @@ impl<'a> Producer<'a> {
         }
         let chunks = ids.iter().map(|_| Mutex::new(None)).collect();
         let slots = Slots { chunks, lengths: &lengths, damage: Mutex::new(None) };
-        fetch(self.reader, &ids, &slots)?;
+        let steps = Steps::of(self.reader.repository(), &ids, &slots)?;
+        fetch(self.reader, &ids, steps, &slots)?;
         let mut window = Vec::with_capacity(planned.len());
         let mut path = std::mem::take(&mut self.before);
         for planned in planned {

@@ -18,6 +18,7 @@ use super::error::SourceError;
 use super::split::{SplitError, split};
 use super::stream::{Stopper, Stream, StreamEnd, StreamError, read_once};
 use crate::base::escape::escape_name;
+use crate::base::pipe;
 
 /// How much of the end of a command's standard error is kept.
 const STDERR_TAIL_MAX_BYTES: usize = 8 << 10;
@@ -163,7 +164,7 @@ pub fn spawn_command_with(
         .spawn()
         .map_err(start_error)?;
     let state = GroupState { pid: Some(Pid::from_child(&child)), stop_count: 0 };
-    let stdout = child.stdout.take();
+    let stdout = child.stdout.take().inspect(|pipe| pipe::widen(pipe));
     let stderr_pipe = child.stderr.take();
     let mut stream = CommandStream {
         label: label.clone(),

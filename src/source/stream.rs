@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::command::Group;
 use super::error::SourceError;
+use crate::base::pipe;
 
 /// How often a read of standard input that waits looks whether it is to stop.
 const STOP_POLL_NANOSECONDS: i64 = 100_000_000;
@@ -128,6 +129,7 @@ struct Stdin {
 /// Returns standard input as a stream. Whoever calls it must be the only reader of it. Once `stop` is set a
 /// read that waits for bytes fails as interrupted.
 pub fn stdin_stream(stop: Arc<AtomicBool>) -> Box<dyn Stream> {
+    pipe::widen(io::stdin());
     Box::new(Stdin { stop, is_at_end: false })
 }
 

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::witness::Purpose;
 use super::{open, select};
-use crate::base::SnapshotId;
 use crate::base::escape::escape_name;
+use crate::base::{SnapshotId, pipe};
 use crate::cli::args::restore::DumpArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -35,7 +35,10 @@ pub fn run(context: &Context, args: &DumpArgs) -> Result<Outcome, CliError> {
     let snapshots = select::load(context, &repository)?;
     let (id, snapshot) = snapshots.find(&args.snapshot, &args.filter.filter())?;
     let stats = match &args.output {
-        None => write(&repository, snapshot, args, &mut *context.out.stream())?,
+        None => {
+            pipe::widen(io::stdout());
+            write(&repository, snapshot, args, &mut *context.out.stream())?
+        }
         Some(path) => to_file(&repository, snapshot, args, path)?,
     };
     if stats.left_out > 0 {

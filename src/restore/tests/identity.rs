@@ -95,6 +95,32 @@ fn a_restored_tree_is_what_was_stored_in_rounds_of_every_size() {
 }
 
 #[test]
+fn directories_have_their_metadata_where_nothing_else_is_left_for_the_second_walk() {
+    let store = TestRepository::new(3);
+    let directory = |mode: u32, children: Vec<(&str, Entry)>| {
+        Entry::directory(children).with(|node| {
+            (node.mode, node.uid, node.gid) = (mode, 4321, 1234);
+            node.mtime = Time { seconds: 1_000_000 + i64::from(mode), nanoseconds: 5 };
+        })
+    };
+    let deep = directory(0o500, vec![("in", Entry::file("deep")), ("below", directory(0o700, vec![]))]);
+    let tree =
+        directory(0o755, vec![("closed", deep), ("open", directory(0o711, vec![("x", Entry::file("x"))]))]);
+    let (_, snapshot) = store.store(&Entry::directory([("top", tree.clone())]));
+    let folder = tempfile::tempdir().unwrap();
+    // Into nothing, and over itself.
+    for run in 0..2 {
+        let stats = restored(&store, &snapshot, folder.path(), |_| {});
+        assert_eq!((stats.failed_count, stats.metadata_warnings, stats.directories), (0, 0, 4), "run {run}");
+        assert_eq!(show_folder(folder.path()), show_tree(&Entry::directory([("top", tree.clone())])));
+        for path in ["top", "top/closed", "top/closed/below", "top/open"] {
+            let owner = folder.path().join(path).metadata().unwrap();
+            assert!(!is_root() || (owner.uid(), owner.gid()) == (4321, 1234), "{path}");
+        }
+    }
+}
+
+#[test]
 fn without_ownership_no_file_lends_rights() {
     let store = TestRepository::new(2);
     let (_, snapshot) = store.store(&Entry::directory([("f", Entry::file("x").with(|n| n.mode = 0o6755))]));
