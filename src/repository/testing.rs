@@ -6,7 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use zeroize::Zeroizing;
 
-use super::{ChunkWriter, DirectoryWriter, Environment, IndexPlace, InitOptions, ListWriter, Repository};
+use super::{
+    ChunkWriter, DirectoryWriter, Environment, Error, IndexPlace, InitOptions, ListWriter, OpenSecret,
+    Repository,
+};
+use crate::backend::Backend;
 use crate::backend::memory::MemoryBackend;
 use crate::backend::record::RecordBackend;
 use crate::base::clock::{SeededEntropy, SystemClock};
@@ -88,20 +92,16 @@ impl TestRepository {
     pub(crate) fn new(seed: u64) -> Self {
         let memory = MemoryBackend::new();
         let record = Arc::new(RecordBackend::new(Arc::new(memory.clone())));
-        let environment = Environment {
-            backend: record.clone(),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SeededEntropy::new(seed)),
-            progress: Arc::new(NoProgress),
-            stop: Arc::new(AtomicBool::new(false)),
-            host: "test".to_owned(),
-            index: IndexPlace::Temporary,
-            memory: Memory::default(),
-        };
-        let secret = Secret::Raw(Zeroizing::new([7; 32]));
-        let repository =
-            Repository::init(environment, &InitOptions { secret, label: String::new() }).unwrap();
+        let options = InitOptions { secret: secret(), label: String::new() };
+        let repository = Repository::init(environment(record.clone(), seed), &options).unwrap();
         Self { repository: Arc::new(repository), memory, record, chunk_bytes: 4096 }
+    }
+
+    /// Opens it once more, in an environment changed by `change`.
+    pub(crate) fn open(&self, change: impl FnOnce(&mut Environment)) -> Result<Arc<Repository>, Error> {
+        let mut environment = environment(Arc::new(self.memory.clone()), 0);
+        change(&mut environment);
+        Repository::open(environment, &OpenSecret::KeyFile(secret())).map(Arc::new)
     }
 
     /// Stores `root` as what is at `/`. The snapshot names the entries of `root` as its paths.
@@ -159,6 +159,23 @@ impl TestRepository {
             list.push(ChunkRef { id, length_bytes }, writer).unwrap();
         }
         list.finish(writer).unwrap()
+    }
+}
+
+fn secret() -> Secret {
+    Secret::Raw(Zeroizing::new([7; 32]))
+}
+
+fn environment(backend: Arc<dyn Backend>, seed: u64) -> Environment {
+    Environment {
+        backend,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SeededEntropy::new(seed)),
+        progress: Arc::new(NoProgress),
+        stop: Arc::new(AtomicBool::new(false)),
+        host: "test".to_owned(),
+        index: IndexPlace::Temporary,
+        memory: Memory::default(),
     }
 }
 

@@ -64,11 +64,7 @@ impl<'scope, 'a> Batch<'scope, 'a> {
         let job = Arc::new(job);
         self.total_files += 1;
         self.total_bytes += job.node.size_bytes();
-        let outcome = self.add_chunks(&job);
-        if outcome.is_err() {
-            self.run.files.abandon(&job);
-        }
-        outcome
+        self.add_chunks(&job)
     }
 
     fn add_chunks(&mut self, job: &Arc<FileJob>) -> Result<(), RestoreError> {
@@ -155,6 +151,15 @@ impl<'scope, 'a> Batch<'scope, 'a> {
         let Some(Fetcher { rounds, thread }) = self.fetcher.take() else { return Ok(()) };
         drop(rounds);
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl Drop for Batch<'_, '_> {
+    /// Where the run ends early, files wait of which a round before has written a part.
+    fn drop(&mut self) {
+        // Why it ended is known already.
+        let _ = self.end();
+        self.jobs.iter().for_each(|enrolled| self.run.files.abandon(&enrolled.job));
     }
 }
 

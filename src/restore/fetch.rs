@@ -239,18 +239,13 @@ impl<'a> Fetch<'a> {
     fn try_decode(&self, block: &WantedBlock, stored: Option<Bytes>) -> Result<(), RestoreError> {
         let mut open: Vec<&Want> = block.wants.iter().collect();
         let damage = match self.give_whole(block, stored, &mut open) {
-            Ok(()) if open.is_empty() => return Ok(()),
-            Ok(()) => None,
-            Err(RestoreError::Repository(error)) if error.is_damage() => Some(error),
-            Err(error) => return Err(error),
+            Err(RestoreError::Repository(error)) if error.is_damage() => error,
+            outcome => return outcome,
         };
-        for want in open {
-            self.give_copy(block, want, damage.as_ref())?;
-        }
-        Ok(())
+        open.into_iter().try_for_each(|want| self.give_copy(block, want, &damage))
     }
 
-    /// Decodes a block and gives its chunks.
+    /// Decodes a block and gives its chunks; those that are damaged stay open.
     fn give_whole(
         &self,
         block: &WantedBlock,
@@ -316,12 +311,7 @@ impl<'a> Fetch<'a> {
     }
 
     /// Looks for another copy of a chunk whose best copy is damaged.
-    fn give_copy(
-        &self,
-        block: &WantedBlock,
-        want: &Want,
-        damage: Option<&Error>,
-    ) -> Result<(), RestoreError> {
+    fn give_copy(&self, block: &WantedBlock, want: &Want, damage: &Error) -> Result<(), RestoreError> {
         let id = self.ids[want.wanted];
         let copies = self.repository.index().locate_all(&id).map_err(Error::from)?;
         // With a base, reading the chunk by itself also tries other chunks of the same short names.
@@ -336,6 +326,6 @@ impl<'a> Fetch<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.sink.missing(want.wanted, damage.unwrap_or(&Error::MissingChunk { id }))
+        self.sink.missing(want.wanted, damage)
     }
 }

@@ -67,7 +67,6 @@ pub(super) struct FileJob {
     pub(super) existing: Option<Identity>,
     /// What is still to come: chunks that are not written yet, and the end of its list as one more.
     pending: AtomicU64,
-    is_finished: AtomicBool,
     has_failed: AtomicBool,
     state: Mutex<FileState>,
 }
@@ -82,7 +81,6 @@ impl FileJob {
             way,
             existing,
             pending: AtomicU64::new(1),
-            is_finished: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
             state: Mutex::new(FileState { made, ..FileState::default() }),
         }
@@ -111,11 +109,6 @@ impl FileJob {
     /// Tells whether the file was given up.
     pub(super) fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Relaxed)
-    }
-
-    /// Tells whether the file was finished or taken back.
-    pub(super) fn is_finished(&self) -> bool {
-        self.is_finished.load(Ordering::Relaxed)
     }
 
     fn name<'n>(&'n self, own: &'n OsStr) -> &'n OsStr {
@@ -242,7 +235,6 @@ impl<'a> FileWriter<'a> {
 
     /// Ends a file of which everything was written, or that failed.
     pub(super) fn finish(&self, job: &FileJob, metadata: &MetadataSetter) -> io::Result<Ending> {
-        job.is_finished.store(true, Ordering::Relaxed);
         let failure = job.lock().failure.take();
         let outcome = match failure {
             Some(reason) => Ok(Ending::Failed(reason)),
@@ -380,6 +372,25 @@ mod tests {
             file.read_exact_at(&mut read, offset).unwrap();
             assert_eq!(read, plain, "offset {offset}");
         }
+    }
+
+    #[test]
+    fn a_file_that_grew_while_it_was_written_to_ends_where_the_snapshot_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, "abcd").unwrap();
+        let target = Target::open(folder.path(), false).unwrap().unwrap();
+        let identity = identity_of(&look(target.root(), OsStr::new("f")).unwrap().unwrap());
+        let content = crate::format::node::FileContent::Inline(Vec::new());
+        let kind = crate::format::node::NodeKind::File { size_bytes: 4, class: 0, content };
+        let node = crate::repository::testing::Entry::special(kind).node;
+        let job = FileJob::new(b"f".to_vec(), node, 1, Way::InPlace(identity), Some(identity));
+        let files = FileWriter::new(&target, false);
+        files.write(&job, 0, b"ab").unwrap();
+        std::fs::write(&path, "abcd and more").unwrap();
+        let ending = files.finish(&job, &MetadataSetter::new(false)).unwrap();
+        assert!(matches!(ending, Ending::Restored(None)), "{ending:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcd");
     }
 
     #[test]

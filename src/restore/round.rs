@@ -220,9 +220,7 @@ impl Places<'_, '_> {
     }
 
     fn abandon(&self) {
-        for Enrolled { job, .. } in self.jobs.iter().filter(|enrolled| !enrolled.job.is_finished()) {
-            self.run.files.abandon(job);
-        }
+        self.jobs.iter().for_each(|enrolled| self.run.files.abandon(&enrolled.job));
     }
 
     fn of(&self, wanted: usize) -> impl Iterator<Item = &Reference> {

@@ -1,8 +1,11 @@
+use std::sync::Arc;
+
 use super::*;
+use crate::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
 use crate::backend::record::Verb;
 use crate::base::Time;
 use crate::repository::testing::noise;
-use crate::restore::Overwrite;
+use crate::restore::{BatchLimits, Overwrite};
 
 fn stored() -> (TestRepository, Vec<u8>, Snapshot) {
     let mut store = TestRepository::new(10);
@@ -97,4 +100,45 @@ fn a_stopped_run_leaves_no_temporary_file() {
     let error = restore(&store.repository, &snapshot, None, &options).unwrap_err();
     assert_eq!(error.to_string(), "interrupted");
     assert!(show_folder(folder.path()).keys().all(|name| !name.starts_with(b".snap")));
+}
+
+#[test]
+fn a_run_that_ends_at_any_request_leaves_no_temporary_file_and_the_next_one_goes_on() {
+    let mut store = TestRepository::new(12);
+    store.chunk_bytes = 1 << 12;
+    let file = |seed| Entry::file(noise(seed, 20_000));
+    let below = Entry::directory([("c", file(1)), ("d", file(2))]);
+    // In a pack of its own: it is asked for when only a part of `a` is written.
+    store.store(&Entry::directory([("b", below.clone())]));
+    let tree = Entry::directory([("a", file(3)), ("b", below), ("e", file(4))]);
+    let (_, snapshot) = store.store(&tree);
+    let mut ended = 0;
+    for call in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("b")).unwrap();
+        for name in ["a", "b/c", "b/d", "e"] {
+            std::fs::write(folder.path().join(name), "of another size").unwrap();
+        }
+        let plan = FaultPlan::one(0, call, &[Verb::Get, Verb::GetRange], FaultEffect::FailForever);
+        let faulty = Arc::new(FaultyBackend::new(Arc::new(store.memory.clone()), plan));
+        let Ok(repository) = store.open(|environment| environment.backend = faulty.clone()) else { continue };
+        let options = RestoreOptions {
+            batch: BatchLimits { references: 3, content_bytes: 1 << 30 },
+            sync: false,
+            ..RestoreOptions::new(folder.path())
+        };
+        let outcome = restore(&repository, &snapshot, None, &options);
+        if !faulty.reached() {
+            assert_eq!(outcome.unwrap().failed_count, 0);
+            assert_eq!(show_folder(folder.path()), show_tree(&tree));
+            break;
+        }
+        ended += 1;
+        assert!(outcome.is_err(), "request {call}");
+        let names: Vec<Vec<u8>> = show_folder(folder.path()).into_keys().collect();
+        assert_eq!(names, [&b"a"[..], b"b", b"b/c", b"b/d", b"e"], "request {call}");
+        restored(&store, &snapshot, folder.path(), |_| {});
+        assert_eq!(show_folder(folder.path()), show_tree(&tree), "request {call}");
+    }
+    assert!(ended > 5, "{ended}");
 }
