@@ -279,6 +279,51 @@ impl Read for ContentReader<'_> {
 mod tests {
     use super::*;
     use crate::base::Time;
+    use crate::repository::testing::Entry;
+
+    fn node(change: impl FnOnce(&mut Node)) -> Node {
+        Entry::file("").with(|node| node.mtime = Time::from_seconds(7)).with(change).node
+    }
+
+    fn names_of(node: &Node, has_content: bool) -> Vec<String> {
+        let mut records = Vec::new();
+        add_records(node, has_content, &mut records);
+        records.into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn sized(size_bytes: u64) -> impl FnOnce(&mut Node) {
+        move |node| {
+            let content = FileContent::Inline(Vec::new());
+            node.kind = NodeKind::File { size_bytes, class: 0, content };
+        }
+    }
+
+    #[test]
+    fn what_a_header_holds_has_no_record_and_what_it_cannot_hold_has_one() {
+        let timed = |seconds, nanoseconds| {
+            names_of(&node(|node| node.mtime = Time { seconds, nanoseconds }), true).concat()
+        };
+        assert_eq!(
+            (timed(0, 0).as_str(), timed(-1, 0).as_str(), timed(0, 1).as_str()),
+            ("", "mtime", "mtime")
+        );
+        let last = i64::try_from(HEADER_SIZE_MAX_BYTES).unwrap();
+        assert_eq!((timed(last, 0).as_str(), timed(last + 1, 0).as_str()), ("", "mtime"));
+        let owned = |uid, gid| {
+            let change = |node: &mut Node| (node.uid, node.gid) = (uid, gid);
+            names_of(&node(change), true).concat()
+        };
+        assert_eq!(owned(HEADER_OWNER_MAX, HEADER_OWNER_MAX), "");
+        assert_eq!((owned(HEADER_OWNER_MAX + 1, 0), owned(0, u32::MAX)), ("uid".into(), "gid".into()));
+        let sizes = [0, HEADER_SIZE_MAX_BYTES, HEADER_SIZE_MAX_BYTES + 1];
+        let named = sizes.map(|size| names_of(&node(sized(size)), true).concat());
+        assert_eq!(named, ["", "", "size"]);
+        // A further name has no content, however large the file is.
+        assert!(sizes.into_iter().all(|size| names_of(&node(sized(size)), false).is_empty()));
+        let mut records = Vec::new();
+        add_records(&node(|node| node.uid = 3_000_000_000), true, &mut records);
+        assert_eq!(records, [("uid".to_owned(), b"3000000000".to_vec())]);
+    }
 
     #[test]
     fn times_before_1970_are_written_as_they_are() {

@@ -74,3 +74,17 @@ pub(super) fn is_fatal(error: &io::Error) -> bool {
     let full = matches!(error.kind(), Kind::StorageFull | Kind::QuotaExceeded | Kind::ReadOnlyFilesystem);
     full || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn only_what_concerns_the_whole_file_system_ends_a_restore() {
+        let is_fatal = |error: &Errno| is_fatal(&(*error).into());
+        assert!([Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::IO].iter().all(is_fatal));
+        assert!(![Errno::ACCESS, Errno::NOENT, Errno::EXIST, Errno::NAMETOOLONG].iter().any(is_fatal));
+    }
+}

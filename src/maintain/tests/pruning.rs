@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
 use super::series::{Contents, Series, Table, Tensors, VERSIONS};
-use crate::backend::ObjectKind;
+use crate::backend::{Backend, ObjectKey, ObjectKind};
 use crate::base::PackId;
 use crate::base::parse::Allowance;
+use crate::format::pack::Content;
 use crate::maintain::check::{CheckOptions, ReadData, check};
 use crate::maintain::prune::tests::world::{Dice, options};
 use crate::maintain::prune::{PruneOptions, prune};
@@ -140,6 +141,26 @@ fn chains_are_cut_where_that_takes_less_and_only_then() {
     assert!(!series.based_blocks().is_empty(), "text still leans on what stays");
     let again = prune(&series.repository, options(0)).unwrap();
     assert_eq!((again.let_go.count, again.repacked.count, again.deleted.count), (0, 0, 0), "{again:?}");
+}
+
+#[test]
+fn chains_that_lead_to_damaged_blocks_are_left_as_they_are() {
+    let mut series = Series::whole(8);
+    series.forget(|number| number > 0 && number + 1 < VERSIONS);
+    for block in series.based_blocks().iter().filter(|block| block.location.content == Content::Data) {
+        let key = ObjectKey::pack(&block.location.pack);
+        let mut bytes = series.store().get(&key, u64::MAX).unwrap().to_vec();
+        bytes[(block.location.offset + block.location.stored_bytes / 2) as usize] ^= 1;
+        series.store().overwrite(&key, bytes.into());
+    }
+    series.reopen();
+    let dry = PruneOptions { dry_run: true, ..options(0) };
+    let foretold = prune(&series.repository, dry).unwrap();
+    assert_eq!((foretold.let_go.count, foretold.sealed_anew.count), (0, 0));
+    // They lie in packs of which all is needed: nothing of them has to be moved.
+    let report = prune(&series.repository, options(0)).unwrap();
+    assert_eq!((report.let_go.count, report.unused_bytes), (0, 0), "{report:?}");
+    assert!(report.deleted.count > 0, "{report:?}");
 }
 
 #[test]

@@ -1,11 +1,21 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::*;
+use crate::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
+use crate::backend::record::Verb;
 use crate::backend::{Backend, ObjectKey, ObjectKind};
 use crate::base::PackId;
 use crate::format::pack::Content;
 use crate::repository::testing::noise;
-use crate::restore::{RestoreError, dump};
+use crate::repository::{ChunkReader, Repository, find_path};
+use crate::restore::delete::delete_extra;
+use crate::restore::place::Target;
+use crate::restore::run::Run;
+use crate::restore::walk::Selection;
+use crate::restore::{RestoreError, dump, dump_tar};
 
 /// Returns where the block of the chunk with this plaintext is.
 fn block_of(store: &TestRepository, plain: &[u8]) -> (PackId, usize) {
@@ -60,7 +70,7 @@ fn damage_costs_the_files_that_need_the_block_and_no_other() {
     assert_eq!(show_folder(folder.path()), expected);
     let mut out = Vec::new();
     let error = dump(&store.repository, &snapshot, b"/4", &mut out).unwrap_err();
-    assert!(matches!(error, RestoreError::Content { path, .. } if path == b"/4"));
+    assert!(matches!(&error, RestoreError::Content { path, .. } if path == b"/4") && is_damage(&error));
     dump(&store.repository, &snapshot, b"1", &mut out).unwrap();
     assert_eq!(out, tree.children[&b"1"[..]].content);
 }
@@ -149,4 +159,126 @@ fn a_damaged_directory_is_named_and_the_others_are_restored() {
     assert_eq!(stats.failed[0].path, b"b");
     assert_eq!(std::fs::read(folder.path().join("a/x")).unwrap(), b"x");
     assert_eq!(restored(&store, &first, &folder.path().join("first"), |_| {}).failed_count, 0);
+}
+
+/// A tree whose lists and directories are in several packs each, which are returned.
+fn scattered(seed: u64) -> (TestRepository, Entry, Snapshot, Vec<ObjectKey>) {
+    let mut store = TestRepository::new(seed);
+    store.chunk_bytes = 16;
+    let file = |chunks: usize| Entry::file(noise(1, chunks * store.chunk_bytes));
+    let many = |count: usize| {
+        let name = |n: usize| (format!("{n:05}"), Entry::file("x").with(|node| node.user = "u".repeat(50)));
+        Entry::directory((0..count).map(name))
+    };
+    let below = Entry::directory([("x", Entry::file("x"))]);
+    // What begins as something else does shares its first leaves.
+    store.store(&Entry::directory([("list", file(3000))]));
+    store.store(&Entry::directory([("many", many(1000))]));
+    store.store(&Entry::directory([("sub", below.clone())]));
+    store.store(&Entry::directory([("list", file(6000))]));
+    store.store(&Entry::directory([("many", many(2000))]));
+    let tree = Entry::directory([("list", file(6000)), ("many", many(2000)), ("sub", below)]);
+    let (_, snapshot) = store.store(&tree);
+    let packs = store.repository.index().packs().unwrap();
+    let trees = packs.iter().filter(|pack| pack.content == Content::Tree);
+    let keys: Vec<ObjectKey> = trees.map(|pack| ObjectKey::pack(&pack.id)).collect();
+    assert_eq!(keys.len(), 6);
+    (store, tree, snapshot, keys)
+}
+
+fn is_damage(error: &RestoreError) -> bool {
+    match error {
+        RestoreError::Repository(error) | RestoreError::Content { source: error, .. } => error.is_damage(),
+        _ => false,
+    }
+}
+
+#[test]
+fn each_lost_pack_of_trees_costs_what_is_named_and_nothing_else_however_it_is_read() {
+    let (store, tree, snapshot, packs) = scattered(35);
+    let expected = show_tree(&tree);
+    let state = store.memory.state();
+    let mut costs = BTreeSet::new();
+    for key in &packs {
+        store.memory.set_state(state.clone());
+        store.memory.delete(key).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let stats = restored(&store, &snapshot, folder.path(), |_| {});
+        let failed: BTreeSet<Vec<u8>> = stats.failed.iter().map(|item| item.path.clone()).collect();
+        assert!(stats.damaged && failed.len() as u64 == stats.failed_count && !failed.is_empty(), "{key}");
+        let shown = show_folder(folder.path());
+        assert!(shown.iter().all(|(name, what)| expected.get(name) == Some(what)), "{key}");
+        let is_below = |name: &[u8], above: &[u8]| {
+            name.strip_prefix(above)
+                .is_some_and(|rest| rest.is_empty() || above.is_empty() || rest[0] == b'/')
+        };
+        let is_named = |name: &[u8]| failed.iter().any(|above| is_below(name, above));
+        assert!(expected.keys().all(|name| shown.contains_key(name) || is_named(name)), "{key}: {failed:?}");
+        assert!(shown.len() < expected.len(), "{key}");
+
+        // A dry run looks at directories, not at lists.
+        let planned = restored(&store, &snapshot, folder.path(), |options| options.dry_run = true);
+        let mut foretold: BTreeSet<Vec<u8>> = planned.failed.into_iter().map(|item| item.path).collect();
+        assert_eq!(planned.damaged, !foretold.is_empty(), "{key}");
+        foretold.extend(failed.get(&b"list"[..]).cloned());
+        assert_eq!(foretold, failed, "{key}");
+        let error = dump_tar(&store.repository, &snapshot, None, &mut std::io::sink()).unwrap_err();
+        assert!(matches!(error, RestoreError::Content { .. }) && is_damage(&error), "{key}: {error}");
+        let mut out = Vec::new();
+        match dump(&store.repository, &snapshot, b"list", &mut out) {
+            Ok(_) => assert!(out == tree.children[&b"list"[..]].content && !is_named(b"list"), "{key}"),
+            Err(error) => assert!(is_damage(&error) && is_named(b"list"), "{key}: {error}"),
+        }
+        costs.insert(failed);
+    }
+    let whole = |name: &str| BTreeSet::from([name.as_bytes().to_vec()]);
+    assert_eq!(costs, ["", "list", "many", "sub"].map(whole).into());
+}
+
+#[test]
+fn nothing_is_deleted_from_a_directory_whose_list_of_names_cannot_be_read() {
+    let (store, _, snapshot, packs) = scattered(36);
+    let folder = tempfile::tempdir().unwrap();
+    restored(&store, &snapshot, folder.path(), |_| {});
+    for name in ["many", "sub"] {
+        std::fs::write(folder.path().join(name).join("zzz extra"), "x").unwrap();
+    }
+    let reader = ChunkReader::new(&store.repository);
+    let options = RestoreOptions::new(folder.path());
+    let target = Target::open(folder.path(), false).unwrap().unwrap();
+    let node = |name: &str| find_path(&reader, &snapshot.root, name.as_bytes()).unwrap().unwrap();
+    let nodes = ["many", "sub"].map(|name| (name, node(name)));
+    let delete = |repository: &Arc<Repository>, name: &str, node| {
+        let reader = ChunkReader::new(repository);
+        let run = Run::new(&reader, &target, &snapshot.paths, &options);
+        delete_extra(&run, Selection::default(), b"", name.as_bytes(), node).map(|()| run.take_stats())
+    };
+    let is_there = |name: &str| folder.path().join(name).join("zzz extra").exists();
+    let state = store.memory.state();
+    let mut kept = 0;
+    for key in &packs {
+        store.memory.set_state(state.clone());
+        store.memory.delete(key).unwrap();
+        for (name, node) in &nodes {
+            let stats = delete(&store.repository, name, node).unwrap();
+            assert_eq!((stats.deleted == 0, stats.failed_count), (is_there(name), 0), "{name} without {key}");
+            kept += u64::from(is_there(name));
+            std::fs::write(folder.path().join(name).join("zzz extra"), "x").unwrap();
+        }
+    }
+    assert!((2..=packs.len() as u64).contains(&kept), "{kept}");
+    store.memory.set_state(state);
+    let mut ended = 0;
+    for call in 0.. {
+        let plan = FaultPlan::one(0, call, &[Verb::Get, Verb::GetRange], FaultEffect::FailForever);
+        let faulty = Arc::new(FaultyBackend::new(Arc::new(store.memory.clone()), plan));
+        let Ok(repository) = store.open(|environment| environment.backend = faulty.clone()) else { continue };
+        let outcome = delete(&repository, "many", &nodes[0].1);
+        assert_eq!((outcome.is_err(), is_there("many")), (faulty.reached(), faulty.reached()), "{outcome:?}");
+        if !faulty.reached() {
+            break;
+        }
+        ended += 1;
+    }
+    assert!(ended > 0);
 }

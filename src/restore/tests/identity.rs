@@ -1,10 +1,11 @@
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::base::Time;
+use crate::base::{Phase, Progress, Time};
 use crate::repository::testing::noise;
-use crate::restore::{BatchLimits, Overwrite};
+use crate::restore::{Action, BatchLimits, Overwrite};
 use crate::source::{Filter, IncludeSet, Rule};
 
 fn rich_tree() -> Entry {
@@ -54,6 +55,14 @@ fn rich_tree() -> Entry {
                 node.mode = 0o4755;
             }),
         ));
+        let owned = |entry: Entry| {
+            entry.with(|node| {
+                node.uid = 4321;
+                node.gid = 1234;
+            })
+        };
+        children.push((b"owned link".to_vec(), owned(Entry::symlink("long"))));
+        children.push((b"owned pipe".to_vec(), owned(Entry::special(NodeKind::Fifo))));
     }
     Entry::directory([("top", Entry::directory(children))])
 }
@@ -63,14 +72,17 @@ fn a_restored_tree_is_what_was_stored_in_rounds_of_every_size() {
     let store = TestRepository::new(1);
     let tree = rich_tree();
     let (_, snapshot) = store.store(&tree);
+    let mut requests = Vec::new();
     for (references, sparse) in [(1, false), (7, true), (1 << 18, false)] {
         let folder = tempfile::tempdir().unwrap();
+        store.record.clear();
         let stats = restored(&store, &snapshot, folder.path(), |options| {
             options.batch = BatchLimits { references, content_bytes: 1 << 30 };
             options.sparse = sparse;
             options.verify = true;
             options.sync = true;
         });
+        requests.push(store.record.calls().len());
         assert_eq!(stats.failed, [], "rounds of {references}");
         assert!(!stats.damaged);
         assert_eq!(show_folder(folder.path()), show_tree(&tree), "rounds of {references}");
@@ -88,10 +100,16 @@ fn a_restored_tree_is_what_was_stored_in_rounds_of_every_size() {
             assert_eq!(value.unwrap(), b"\0\xfebytes");
         }
         if is_root() {
-            let owned = top.join("owned").metadata().unwrap();
-            assert_eq!((owned.uid(), owned.gid()), (4321, 1234));
+            for name in ["owned", "owned link", "owned pipe"] {
+                let owned = top.join(name).symlink_metadata().unwrap();
+                assert_eq!((owned.uid(), owned.gid()), (4321, 1234), "{name}");
+            }
         }
     }
+    assert!(
+        requests.is_sorted_by(|more, fewer| more > fewer),
+        "a round has no more than it may: {requests:?}"
+    );
 }
 
 #[test]
@@ -121,12 +139,81 @@ fn directories_have_their_metadata_where_nothing_else_is_left_for_the_second_wal
 }
 
 #[test]
-fn without_ownership_no_file_lends_rights() {
+fn without_ownership_no_file_lends_rights_and_no_device_is_made() {
     let store = TestRepository::new(2);
-    let (_, snapshot) = store.store(&Entry::directory([("f", Entry::file("x").with(|n| n.mode = 0o6755))]));
+    let (_, snapshot) = store.store(&Entry::directory([
+        ("device", Entry::special(NodeKind::BlockDevice { major: 8, minor: 0 })),
+        ("f", Entry::file("x").with(|n| n.mode = 0o6755)),
+    ]));
     let folder = tempfile::tempdir().unwrap();
-    restored(&store, &snapshot, folder.path(), |options| options.ownership = false);
+    for dry_run in [true, false] {
+        let stats = restored(&store, &snapshot, folder.path(), |options| {
+            options.ownership = false;
+            options.dry_run = dry_run;
+        });
+        assert_eq!((stats.skipped_special, stats.others, stats.failed_count), (1, 0, 0));
+    }
+    assert_eq!(show_folder(folder.path()).len(), 1);
     assert_eq!(folder.path().join("f").metadata().unwrap().mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn where_nothing_is_overwritten_only_new_directories_get_their_metadata() {
+    let store = TestRepository::new(7);
+    let closed = |name: &str| {
+        let below = Entry::directory([("f", Entry::file("x"))]).with(|node| node.mode = 0o510);
+        (name.to_owned(), below)
+    };
+    let tree = Entry::directory([closed("new"), closed("there")]);
+    let (_, snapshot) = store.store(&tree);
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |name: &str| folder.path().join(name).metadata().unwrap().mode() & 0o7777;
+    std::fs::create_dir(folder.path().join("there")).unwrap();
+    let before = mode("there");
+    let stats = restored(&store, &snapshot, folder.path(), |options| options.overwrite = Overwrite::Never);
+    assert_eq!((stats.files, stats.failed_count), (2, 0));
+    assert_eq!((mode("new"), mode("there")), (0o510, before));
+    assert_ne!(before, 0o510);
+    restored(&store, &snapshot, folder.path(), |_| {});
+    assert_eq!(show_folder(folder.path()), show_tree(&tree));
+}
+
+#[test]
+fn what_cannot_be_set_is_counted_and_the_first_hundred_are_told() {
+    let store = TestRepository::new(8);
+    // The system lets nobody set such attributes of symlinks.
+    let link = |n: u32| {
+        let link = Entry::symlink("x").with(|node| node.xattrs = vec![(b"user.x".to_vec(), b"y".to_vec())]);
+        (format!("{n:03}"), link)
+    };
+    let tree = Entry::directory((0..120).map(link));
+    let (_, snapshot) = store.store(&tree);
+    let folder = tempfile::tempdir().unwrap();
+    let told = Arc::new(Told::default());
+    let repository = store.open(|environment| environment.progress = told.clone()).unwrap();
+    let stats = restore(&repository, &snapshot, None, &RestoreOptions::new(folder.path())).unwrap();
+    assert_eq!((stats.metadata_warnings, stats.failed_count, stats.others), (120, 0, 120));
+    assert_eq!(show_folder(folder.path()), show_tree(&tree));
+    let told = told.0.lock().unwrap();
+    assert_eq!(told.len(), 100);
+    assert!(told[0].starts_with("000: cannot set its extended attributes: "), "{}", told[0]);
+}
+
+/// Keeps what people are warned of.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Progress for Told {
+    fn begin(&self, _: Phase, _: Option<u64>, _: Option<u64>) {}
+    fn totals(&self, _: u64, _: u64) {}
+    fn advance(&self, _: u64, _: u64) {}
+    fn stored(&self, _: u64) {}
+    fn current(&self, _: &[u8]) {}
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+    fn source_error(&self, _: &[u8], _: &str) {}
+    fn end(&self) {}
 }
 
 #[test]
@@ -170,11 +257,22 @@ fn only_what_is_selected_is_restored_with_the_way_to_it() {
 #[test]
 fn a_dry_run_tells_and_touches_nothing() {
     let store = TestRepository::new(5);
-    let (_, snapshot) = store.store(&rich_tree());
+    let tree = rich_tree();
+    let (_, snapshot) = store.store(&tree);
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("missing");
+    let names = |stats: &RestoreStats, wanted: Action| -> Vec<Vec<u8>> {
+        let mut planned = stats.planned.clone();
+        planned.retain(|step| step.action == wanted);
+        planned.sort_by(|one, other| one.path.cmp(&other.path));
+        planned.into_iter().map(|step| step.path).collect()
+    };
     let planned = restored(&store, &snapshot, &target, |options| options.dry_run = true);
     assert!(!target.exists());
+    let mut all = show_tree(&tree);
+    all.insert(b"top/socket".to_vec(), String::new());
+    assert_eq!(names(&planned, Action::Restore), all.keys().cloned().collect::<Vec<_>>());
+    assert_eq!(planned.planned_count, all.len() as u64);
     let done = restored(&store, &snapshot, &target, |_| {});
     assert_eq!(
         (planned.files, planned.directories, planned.others, planned.skipped_special),
@@ -186,6 +284,7 @@ fn a_dry_run_tells_and_touches_nothing() {
         options.overwrite = Overwrite::Never;
     });
     assert_eq!(again.files, 0);
+    assert_eq!(names(&again, Action::Restore), [b"top/socket"]);
     assert_eq!(show_folder(&target), before);
 }
 

@@ -1,4 +1,6 @@
 use super::*;
+use crate::backend::{Backend, ObjectKey};
+use crate::format::pack::Content;
 use crate::restore::{Overwrite, RestoreError};
 
 fn tree() -> Entry {
@@ -121,4 +123,42 @@ fn directories_above_a_source_keep_what_is_beside_it() {
     let stats = restore(&store.repository, &snapshot, Some(b"a"), &options).unwrap();
     assert_eq!(stats.deleted, 1);
     assert!(folder.path().join("beside").exists());
+}
+
+#[test]
+fn a_name_is_never_linked_to_a_file_that_this_run_did_not_restore() {
+    let store = TestRepository::new(26);
+    let grouped = || Entry::file("ours").with(|node| node.link_device = Some(3));
+    let (_, snapshot) = store.store(&Entry::directory([("1", grouped()), ("2", grouped())]));
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str| std::fs::read(folder.path().join(name)).ok();
+    std::fs::write(folder.path().join("1"), "of somebody else").unwrap();
+    let stats = restored(&store, &snapshot, folder.path(), |options| options.overwrite = Overwrite::Never);
+    assert_eq!((stats.files, stats.failed_count), (1, 0));
+    assert_eq!((read("1").unwrap(), read("2").unwrap()), (b"of somebody else".to_vec(), b"ours".to_vec()));
+
+    std::fs::remove_file(folder.path().join("2")).unwrap();
+    for pack in store.repository.index().packs().unwrap() {
+        if pack.content == Content::Data {
+            store.memory.delete(&ObjectKey::pack(&pack.id)).unwrap();
+        }
+    }
+    let stats = restored(&store, &snapshot, folder.path(), |_| {});
+    assert_eq!((stats.files, stats.failed_count, stats.damaged), (0, 2, true), "{:?}", stats.failed);
+    assert_eq!((read("1").unwrap(), read("2")), (b"of somebody else".to_vec(), None));
+}
+
+#[test]
+fn a_dry_run_names_what_would_be_deleted_and_no_directory_that_is_missing() {
+    let store = TestRepository::new(27);
+    let (_, snapshot) = store.store(&tree());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("extra"), "x").unwrap();
+    let options = RestoreOptions { delete: true, dry_run: true, ..RestoreOptions::new(folder.path()) };
+    let stats = restore(&store.repository, &snapshot, Some(b"a"), &options).unwrap();
+    assert_eq!((stats.deleted, stats.failed_count), (1, 0), "{:?}", stats.failed);
+    // What stands in the way of a directory is named: below it nothing can be looked at.
+    std::os::unix::fs::symlink("extra", folder.path().join("b")).unwrap();
+    let stats = restore(&store.repository, &snapshot, Some(b"a"), &options).unwrap();
+    assert_eq!((stats.deleted, stats.failed_count), (1, 1), "{:?}", stats.failed);
 }

@@ -1,7 +1,8 @@
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::base::Memory;
 use crate::repository::testing::noise;
 use crate::restore::{RestoreError, dump, dump_tar};
 
@@ -46,9 +47,19 @@ fn an_output_that_fails_ends_the_dump() {
     let mut store = TestRepository::new(41);
     store.chunk_bytes = 1 << 20;
     let (_, snapshot) = store.store(&Entry::directory([("f", Entry::file(noise(1, 80 << 20)))]));
+    let narrow = store.open(|environment| {
+        environment.backend = store.record.clone();
+        environment.memory = Memory::of(0).of_two();
+    });
+    let narrow = narrow.unwrap();
     for limit in [0, 3 << 20, 50 << 20] {
-        let error = dump(&store.repository, &snapshot, b"f", &mut Broken(limit)).unwrap_err();
+        store.record.clear();
+        let error = dump(&narrow, &snapshot, b"f", &mut Broken(limit)).unwrap_err();
         assert!(matches!(error, RestoreError::Output(_)), "after {limit}");
+        // Windows that wait, and the one that was under way.
+        let fetched: u64 = store.record.calls().iter().map(|call| call.length_bytes).sum();
+        let ahead = 5 * narrow.memory().window_bytes();
+        assert!(fetched <= limit as u64 + ahead && ahead <= 20 << 20, "{fetched} bytes after {limit}");
         let error = dump_tar(&store.repository, &snapshot, None, &mut Broken(limit)).unwrap_err();
         assert!(matches!(error, RestoreError::Output(_)), "tar after {limit}");
     }
@@ -102,4 +113,43 @@ fn the_systems_tar_restores_an_archive_to_what_was_stored() {
     if let Ok(Some(value)) = xattr::get(folder.path().join("attributed"), "user.note") {
         assert_eq!(value, b"value\xfe");
     }
+}
+
+#[test]
+fn long_names_that_are_text_have_a_record_and_others_an_entry_of_gnu_tar() {
+    let store = TestRepository::new(43);
+    let name = |length: usize, last: u8| [vec![b'n'; length - 1], vec![last]].concat();
+    let link = |target: Vec<u8>| Entry::special(NodeKind::Symlink { target });
+    let tree = Entry::directory([
+        (name(100, b'x'), Entry::file("x")),
+        (name(101, b'x'), Entry::file("x")),
+        (name(101, b'\xff'), Entry::file("x")),
+        (b"1".to_vec(), link(name(100, b'x'))),
+        (b"2".to_vec(), link(name(101, b'x'))),
+        (b"3".to_vec(), link(name(101, b'\xff'))),
+    ]);
+    let (_, snapshot) = store.store(&tree);
+    let mut out = Vec::new();
+    assert_eq!(dump_tar(&store.repository, &snapshot, None, &mut out).unwrap().entries, 6);
+    let mut long: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
+    for entry in tar::Archive::new(&out[..]).entries().unwrap().raw(true) {
+        let mut entry = entry.unwrap();
+        let mut data = Vec::new();
+        entry.read_to_end(&mut data).unwrap();
+        match entry.header().entry_type() {
+            tar::EntryType::XHeader => {
+                let records = String::from_utf8(data).unwrap();
+                for key in ["path", "linkpath"] {
+                    let found = records.lines().filter_map(|line| line.split_once(&format!(" {key}=")));
+                    long.entry(key).or_default().extend(found.map(|(_, text)| text.as_bytes().to_vec()));
+                }
+            }
+            tar::EntryType::GNULongName => long.entry("L").or_default().push(data),
+            tar::EntryType::GNULongLink => long.entry("K").or_default().push(data),
+            _ => {}
+        }
+    }
+    let (text, other) = (vec![name(101, b'x')], vec![[name(101, b'\xff'), vec![0]].concat()]);
+    let expected = [("path", text.clone()), ("linkpath", text), ("L", other.clone()), ("K", other)];
+    assert_eq!(long, expected.into());
 }

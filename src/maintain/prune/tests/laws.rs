@@ -6,6 +6,7 @@ use crate::backend::record::RecordBackend;
 use crate::backend::{Backend, ObjectKey, ObjectKind};
 use crate::base::parse::Allowance;
 use crate::base::{PackId, SnapshotId};
+use crate::format::pack::Content;
 use crate::maintain::prune::{PruneError, PruneOptions, prune};
 use crate::maintain::retention::{Keep, RetentionPolicy};
 use crate::repository::{Error, LeaseGuard, Repository};
@@ -84,9 +85,27 @@ fn nothing_is_deleted_before_its_grace_has_passed() {
         prune(&world.open(), options(1000)).unwrap();
         assert_eq!(world.store.list(ObjectKind::Pack).unwrap(), packs);
     }
+    assert_eq!(world.count(ObjectKind::Plan), 1, "what waits is not planned again");
     world.set_time(planned_at + 1000);
+    let foretold = prune(&world.open(), PruneOptions { dry_run: true, ..options(1000) }).unwrap();
+    assert_eq!(world.store.list(ObjectKind::Pack).unwrap(), packs);
     let report = prune(&world.open(), options(1000)).unwrap();
     assert!(report.deleted.count > 0 && report.pending_plans.is_empty());
+    assert_eq!((foretold.deleted, foretold.pending_plans.len()), (report.deleted, 0));
+    world.require_whole("after");
+    require_no_garbage(&world, "after");
+}
+
+#[test]
+fn without_a_grace_what_an_earlier_plan_holds_back_goes_at_once() {
+    let world = World::new(12);
+    world.backup(&files(&[("a", &[1, 2, 3])]));
+    let gone = world.backup(&files(&[("a", &[4, 5, 6])]));
+    world.forget(&[gone]);
+    let waiting = prune(&world.open(), options(100_000)).unwrap();
+    assert_eq!((waiting.deleted.count, waiting.pending_plans.len()), (0, 1));
+    let report = prune(&world.open(), options(0)).unwrap();
+    assert_eq!((report.deleted, report.pending_plans.len()), (waiting.dead, 0));
     world.require_whole("after");
     require_no_garbage(&world, "after");
 }
@@ -180,11 +199,9 @@ fn damage_is_refused_before_anything_is_deleted() {
         world.store.overwrite(&first(world, ObjectKind::Index), bytes::Bytes::from_static(b"x"));
     });
     assert!(matches!(error, PruneError::DamagedIndex { .. }), "{error}");
-    for content in [crate::format::pack::Content::Data, crate::format::pack::Content::Tree] {
+    for content in [Content::Data, Content::Tree] {
         refusal(|world, repository| {
-            let packs = repository.index().packs().unwrap();
-            let of_content = packs.iter().filter(|pack| pack.content == content);
-            of_content.for_each(|pack| world.store.delete(&ObjectKey::pack(&pack.id)).unwrap());
+            packs(repository, content).iter().for_each(|key| world.store.delete(key).unwrap());
         });
     }
     let error = refusal(|world, repository| {
@@ -193,6 +210,33 @@ fn damage_is_refused_before_anything_is_deleted() {
         }
     });
     assert!(matches!(error, PruneError::Repository(_)), "{error}");
+}
+
+fn packs(repository: &Repository, content: Content) -> Vec<ObjectKey> {
+    let packs = repository.index().packs().unwrap();
+    packs.iter().filter(|pack| pack.content == content).map(|pack| ObjectKey::pack(&pack.id)).collect()
+}
+
+#[test]
+fn a_needed_pack_that_is_lost_after_it_was_indexed_is_named_before_anything_is_deleted() {
+    for (expected, is_gone) in [("is gone", true), ("has another size", false)] {
+        let world = World::new(13);
+        let gone = world.backup(&files(&[("a", &[1, 2, 3])]));
+        world.backup(&files(&[("a", &[1, 2, 4])]));
+        world.forget(&[gone]);
+        let repository = world.open();
+        let keys = packs(&repository, Content::Data);
+        let lost = keys.last().unwrap();
+        let bytes = world.store.get(lost, u64::MAX).unwrap();
+        match is_gone {
+            true => world.store.delete(lost).unwrap(),
+            false => world.store.overwrite(lost, bytes.slice(..bytes.len() - 1)),
+        }
+        let before = world.store.list(ObjectKind::Pack).unwrap();
+        let error = prune(&repository, options(0)).unwrap_err();
+        assert!(matches!(error, PruneError::PackLost { reason, .. } if reason == expected), "{error}");
+        assert_eq!(world.store.list(ObjectKind::Pack).unwrap(), before);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Blocks with bases, and snapshots that come while a prune runs.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +11,8 @@ use crate::codec::{Base, BaseUse, Coding, PartCoder, encode};
 use crate::format::Kind;
 use crate::format::pack::{BaseName, Content, DirectoryBlock, DirectoryChunk};
 use crate::format::sealed::associated_data;
-use crate::maintain::prune::prune;
+use crate::index::ChunkLocation;
+use crate::maintain::prune::{PruneError, prune};
 use crate::pack::SealedBlock;
 use crate::repository::ChunkWriter;
 
@@ -71,6 +73,69 @@ fn bases_of_needed_blocks_stay_and_the_blocks_move_as_they_are() {
 }
 
 #[test]
+fn what_of_a_block_was_moved_before_is_not_moved_twice_and_the_rest_is() {
+    let mut left = BTreeSet::new();
+    for seed in 60..70 {
+        println!("seed {seed}");
+        let world = World::new(seed);
+        let gone = world.backup(&files(&[("a", &[1, 2, 5])]));
+        store_with_base(&world, &[51, 1], 5);
+        world.backup(&files(&[("b", &[51]), ("d", &[1])]));
+        for number in 100..116 {
+            world.backup(&files(&[("c", &[number])]));
+        }
+        world.forget(&[gone]);
+        assert_eq!(based_blocks(&world), 1);
+        let report = prune(&world.open(), options(0)).unwrap();
+        assert!(report.repacked.count > 16, "{report:?}");
+        world.require_whole("moved");
+        left.insert(based_blocks(&world));
+    }
+    // Where chunk 1 comes from the other pack first, its block with 51 cannot go as it is.
+    assert_eq!(left, BTreeSet::from([0, 1]));
+}
+
+#[test]
+fn another_copy_makes_up_for_a_damaged_one_and_without_any_nothing_is_deleted() {
+    let world = World::new(53);
+    let gone = world.backup(&files(&[("a", &[1, 2, 3])]));
+    world.backup(&files(&[("b", &[1])]));
+    let repository = world.open();
+    let keys = repository.keys();
+    let mut writer = ChunkWriter::new(repository.clone(), false).unwrap();
+    for number in [1, 9] {
+        writer.add_again(Content::Data, keys.data_id(&plain(number)), &plain(number)).unwrap();
+    }
+    writer.finish().unwrap();
+    world.forget(&[gone]);
+    let repository = world.open();
+    let id = keys.data_id(&plain(1));
+    let first = repository.index().locate(&[id]).unwrap()[0].clone().unwrap();
+    let copies = repository.index().locate_all(&id).unwrap();
+    let other = copies.iter().find(|copy| copy.block != first.block).unwrap();
+    let flip = |at: &ChunkLocation| {
+        let key = ObjectKey::pack(&at.block.pack);
+        let mut bytes = world.store.get(&key, u64::MAX).unwrap().to_vec();
+        bytes[(at.block.offset + at.block.stored_bytes / 2) as usize] ^= 1;
+        world.store.overwrite(&key, bytes.into());
+    };
+    flip(&first);
+    let state = world.store.state();
+    let report = prune(&world.open(), options(0)).unwrap();
+    assert!(report.repacked.count > 0 && report.deleted.count > 0, "{report:?}");
+    world.require_whole("from the other copy");
+    super::laws::require_no_garbage(&world, "from the other copy");
+
+    world.store.set_state(state);
+    flip(other);
+    let packs = || world.store.list(ObjectKind::Pack).unwrap();
+    let before = packs();
+    let error = prune(&world.open(), options(0)).unwrap_err();
+    assert!(matches!(&error, PruneError::Repository(error) if error.is_damage()), "{error}");
+    assert!(before.iter().all(|info| packs().contains(info)), "{error}");
+}
+
+#[test]
 fn a_snapshot_that_comes_right_before_the_first_delete_keeps_what_it_needs() {
     let world = World::new(51);
     let first = files(&[("a", &[1, 2, 3])]);
@@ -99,4 +164,24 @@ fn a_snapshot_that_comes_right_before_the_first_delete_keeps_what_it_needs() {
     world.snapshots.lock().unwrap().insert(id, first);
     world.require_whole("rescued");
     super::laws::require_no_garbage(&world, "rescued");
+}
+
+#[test]
+fn a_snapshot_that_goes_while_it_is_read_is_gone_and_the_others_are_kept() {
+    let world = World::new(54);
+    let gone = world.backup(&files(&[("a", &[1, 2, 3])]));
+    world.backup(&files(&[("b", &[4, 5])]));
+    let key = ObjectKey::snapshot(&gone);
+    let inner = world.store.clone();
+    let before = move |call: &Call| {
+        if call.verb == Verb::Get && call.key.as_ref() == Some(&key) {
+            inner.delete(&key).unwrap();
+        }
+    };
+    let store = Arc::new(RecordBackend::new(Arc::new(world.store.clone())).calling(before));
+    let report = prune(&world.open_through(store).unwrap(), options(0)).unwrap();
+    assert_eq!(report.remaining, 1, "{report:?}");
+    world.snapshots.lock().unwrap().remove(&gone);
+    world.require_whole("without it");
+    super::laws::require_no_garbage(&world, "without it");
 }
