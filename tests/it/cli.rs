@@ -146,6 +146,23 @@ fn objects(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The powers of root to read and write what modes forbid.
+const PASSING_OVER_MODES: &str = "-dac_override,-dac_read_search";
+
+/// The same command, where tests run as root without these powers.
+fn without_powers(command: &Command, powers: &str) -> Command {
+    let mut without = Command::new(command.get_program());
+    if rustix::process::geteuid().is_root() {
+        without = Command::new("setpriv");
+        without.args(["--inh-caps=-all", &format!("--bounding-set={powers}")]).arg(command.get_program());
+    }
+    without.args(command.get_args()).env_clear().current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        without.env(name, value.unwrap());
+    }
+    without
+}
+
 /// Copies a folder with all below it; what is made keeps modes and times.
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Run, User, copy, listing, noise, objects};
+use super::{PASSING_OVER_MODES, Run, User, copy, listing, noise, objects, without_powers};
 use crate::support::disk::Disk;
 
 /// Blocks of 4 KiB of the disk, and how many files it holds.
@@ -110,17 +110,7 @@ impl Place {
     /// Runs a command without the power of root to pass over modes.
     fn as_any_user(&self, words: &[&str]) -> Run {
         let command = self.command_in(&self.repository(), "key", words);
-        if !rustix::process::geteuid().is_root() {
-            return self.run(words);
-        }
-        let mut setpriv = Command::new("setpriv");
-        setpriv.args(["--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]);
-        setpriv.arg(command.get_program()).args(command.get_args());
-        setpriv.env_clear().current_dir(self.user.path("."));
-        for (name, value) in command.get_envs() {
-            setpriv.env(name, value.unwrap());
-        }
-        setpriv.output().unwrap().into()
+        without_powers(&command, PASSING_OVER_MODES).output().unwrap().into()
     }
 
     fn ok(&self, words: &[&str]) -> Run {
@@ -241,6 +231,42 @@ fn adding_a_key_and_repairing_the_index_on_a_full_disk_end_clearly() {
     let added = sweep(&place, "key add", &add, 2..=2);
     assert!((1..LEFT.len()).contains(&added), "{added}");
     sweep(&place, "repair index", &|| place.run(&["repair", "index"]), 2..=2);
+}
+
+#[test]
+fn removing_or_changing_a_key_on_a_full_disk_leaves_the_old_one_or_the_new_one() {
+    let place = Place::new();
+    let ids = |place: &Place| -> Vec<String> {
+        let listed = objects(&place.ok(&["--json", "key", "list"]).out);
+        listed.iter().filter_map(|line| Some(line["id"].as_str()?.to_owned())).collect()
+    };
+    let first = ids(&place);
+    place.ok(&["key", "add", "--new-key-file", "other"]);
+    let other = ids(&place).into_iter().find(|id| !first.contains(id)).unwrap();
+    place.save();
+    let opens = |key: &str| {
+        let run = place.run_in(&place.repository(), key, &["snapshots"]);
+        assert!([0, 12].contains(&run.code), "{key}: {run:?}");
+        run.code == 0
+    };
+    let remove = || {
+        let run = place.run(&["key", "remove", &other]);
+        assert_eq!(opens("other"), run.code != 0, "{run:?}");
+        run
+    };
+    let removed = sweep(&place, "key remove", &remove, 2..=2);
+    let change = || {
+        let _ = std::fs::remove_file(place.user.path("second"));
+        let words = ["key", "change", "--new-key-file", "second"];
+        let run = place.run_in(&place.repository(), "other", &words);
+        assert_eq!(opens("other"), run.code != 0, "{run:?}");
+        // A file that is left holds a secret that opens.
+        assert_eq!(place.user.path("second").exists() && opens("second"), place.user.path("second").exists());
+        assert!(run.code != 0 || place.user.path("second").exists(), "{run:?}");
+        run
+    };
+    let changed = sweep(&place, "key change", &change, 2..=2);
+    assert!(removed > 0 && (1..LEFT.len()).contains(&changed), "{removed} removed, {changed} changed");
 }
 
 #[test]

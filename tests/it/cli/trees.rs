@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{User, noise};
+use super::{PASSING_OVER_MODES, Run, User, noise, without_powers};
 
 fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -93,6 +93,58 @@ fn attributes_come_back_whether_a_file_is_new_unchanged_linked_or_got_others() {
     xattr::set(src.join("bare"), "user.shape", b"round").unwrap();
     comes_back("changed");
     comes_back("unchanged-again");
+}
+
+#[test]
+fn what_its_owner_may_not_write_to_is_restored_all_the_same() {
+    let user = User::with_repository();
+    let (src, out) = (user.path("src"), user.path("out"));
+    user.write("src/closed/read only", noise(4, 300_000));
+    user.write("src/closed/gone", "gone");
+    mode(&src.join("closed/read only"), 0o400);
+    mode(&src.join("closed"), 0o500);
+    let run = |words: &[&str]| -> Run {
+        without_powers(&user.command(words), PASSING_OVER_MODES).output().unwrap().into()
+    };
+    assert_eq!(run(&["backup", "src"]).code, 0);
+    let from = format!("latest:{}", src.to_str().unwrap());
+    let restore = ["restore", &from, "--target", "out", "--verify"];
+    assert_eq!(run(&restore).code, 0);
+    assert_eq!(facts(&out), facts(&src));
+
+    mode(&out.join("closed"), 0o700);
+    mode(&out.join("closed/read only"), 0o600);
+    let changed = File::options().write(true).open(out.join("closed/read only")).unwrap();
+    changed.write_all_at(b"changed", 100_000).unwrap();
+    std::fs::remove_file(out.join("closed/gone")).unwrap();
+    mode(&out.join("closed/read only"), 0o400);
+    mode(&out.join("closed"), 0o500);
+    let before = facts(&out);
+    let never = run(&[&restore[..], &["--overwrite", "never"]].concat());
+    assert!(never.code != 0 && never.err.contains("closed/gone"), "{never:?}");
+    assert_eq!(facts(&out), before, "a directory that is there stays as it is");
+    let again = run(&restore);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(facts(&out), facts(&src));
+    assert!(std::fs::read(out.join("closed/read only")).unwrap() == noise(4, 300_000));
+}
+
+#[test]
+fn a_file_that_cannot_have_its_owner_lends_nobody_rights() {
+    let user = User::with_repository();
+    let lends = user.write("src/lends", "rights");
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(&lends, Some(4321), Some(1234)).unwrap();
+    }
+    mode(&lends, 0o6755);
+    user.ok(&["backup", "src"]);
+    let from = format!("latest:{}", user.path("src").to_str().unwrap());
+    let command = user.command(&["restore", &from, "--target", "out"]);
+    let run: Run = without_powers(&command, "-chown").output().unwrap().into();
+    assert_eq!(run.err.contains("lends: cannot set its owner"), is_root, "{run:?}");
+    let found = std::fs::metadata(user.path("out/lends")).unwrap();
+    assert!(found.uid() != 4321 && found.mode() & 0o7777 == 0o755, "{found:?}");
 }
 
 #[test]
