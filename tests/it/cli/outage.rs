@@ -245,13 +245,9 @@ fn a_network_that_breaks_off_now_and_then_costs_no_command() {
 
 #[test]
 fn a_network_that_is_gone_for_a_while_is_waited_for_and_one_that_stays_away_ends_the_run() {
-    let mut cases: Vec<(&str, bool, Trouble)> = COMMANDS.map(|name| (name, false, Trouble::Refuse)).to_vec();
-    cases.extend(["backup", "prune"].map(|name| (name, true, Trouble::Refuse)));
+    let both = |name| [false, true].map(|stays_away| (name, stays_away, Trouble::Refuse));
+    let mut cases: Vec<(&str, bool, Trouble)> = COMMANDS.into_iter().flat_map(both).collect();
     cases.push(("backup", true, Trouble::Answer(503, "SlowDown")));
-    if sweep_number("SNAP_SWEEP_MINUTES").is_some() {
-        // These wait twice as long.
-        cases.extend(["copy", "restore"].map(|name| (name, true, Trouble::Refuse)));
-    }
     std::thread::scope(|scope| {
         for (name, stays_away, trouble) in &cases {
             scope.spawn(move || gone(name, *stays_away, trouble));
