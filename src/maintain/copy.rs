@@ -331,9 +331,9 @@ impl<'s> Copier<'s> {
     }
 }
 
-/// Fails where directories are nested deeper than the format permits.
-pub(in crate::maintain) fn require_depth(depth: usize) -> Result<(), Error> {
-    if u64::try_from(depth).unwrap_or(u64::MAX) < crate::base::limits::TREE_DEPTH_MAX {
+/// Fails where a directory with `above` above it, the root among them, is deeper than the format permits.
+pub(in crate::maintain) fn require_depth(above: usize) -> Result<(), Error> {
+    if u64::try_from(above).unwrap_or(u64::MAX) <= crate::base::limits::TREE_DEPTH_MAX {
         return Ok(());
     }
     Err(Error::Damaged {

@@ -205,7 +205,7 @@ impl Walk<'_, '_> {
         visitor: &mut dyn Visitor,
     ) -> Result<(), RestoreError> {
         let depth = u64::try_from(self.frames.len()).unwrap_or(u64::MAX);
-        if depth >= TREE_DEPTH_MAX {
+        if depth > TREE_DEPTH_MAX {
             let reason = "directories are nested too deep".to_owned();
             let error = Error::Damaged { object: format!("tree {}", tree.short()), reason };
             return visitor.damaged(&self.path, &error);

@@ -148,6 +148,39 @@ fn a_file_that_cannot_have_its_owner_lends_nobody_rights() {
 }
 
 #[test]
+fn directories_as_deep_as_a_backup_goes_are_read_by_every_command_and_deeper_ones_are_named() {
+    let user = User::with_repository();
+    let (src, copy) = (user.path("src"), user.path("copy"));
+    let copy = copy.to_str().unwrap();
+    let mut deepest = src.clone();
+    // Those above count too, the root does not.
+    while deepest.components().count() - 1 < 1024 {
+        deepest.push("d");
+    }
+    std::fs::create_dir_all(&deepest).unwrap();
+    std::fs::write(deepest.join("f"), "deep").unwrap();
+    user.ok(&["backup", "src"]);
+    let key = ["--to", copy, "--to-key-file", "copy.key"];
+    user.ok(&["--repo", copy, "init", "--raw-key", "copy.key"]);
+    user.ok(&[&["copy"][..], &key].concat());
+    user.ok(&["check", "--read-data"]);
+    user.ok(&["--repo", copy, "--key-file", "copy.key", "check", "--read-data"]);
+    user.ok(&["repair", "snapshots"]);
+    user.ok(&["prune", "--grace", "0"]);
+    assert!(user.ok(&["find", "f"]).contains("/d/f"));
+    user.ok(&["dump", "latest", "/", "--archive", "tar", "-o", "all.tar"]);
+    assert_eq!(user.ok(&["dump", "latest", deepest.join("f").to_str().unwrap()]), "deep");
+    user.ok(&["restore", "latest", "--target", "out", "--verify"]);
+    let restored = user.path("out").join(deepest.strip_prefix("/").unwrap()).join("f");
+    assert_eq!(std::fs::read(restored).unwrap(), b"deep");
+
+    std::fs::create_dir(deepest.join("deeper")).unwrap();
+    let run = user.run(&["backup", "src"]);
+    assert!(run.code == 3 && run.err.contains("deeper"), "{run:?}");
+    user.ok(&["check", "--read-data"]);
+}
+
+#[test]
 fn a_second_restore_fetches_nothing_that_is_there() {
     let user = User::with_repository();
     user.write("src/a", noise(3, 500_000));
