@@ -112,14 +112,15 @@ fn a_run_that_ends_at_any_request_leaves_no_temporary_file_and_the_next_one_goes
     store.store(&Entry::directory([("b", below.clone())]));
     let tree = Entry::directory([("a", file(3)), ("b", below), ("e", file(4))]);
     let (_, snapshot) = store.store(&tree);
-    let mut ended = 0;
-    for call in 0.. {
+    let (mut ended, mut call, mut effect) = (0, 0, FaultEffect::FailBefore);
+    loop {
+        call += 1;
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("b")).unwrap();
         for name in ["a", "b/c", "b/d", "e"] {
             std::fs::write(folder.path().join(name), "of another size").unwrap();
         }
-        let plan = FaultPlan::one(0, call, &[Verb::Get, Verb::GetRange], FaultEffect::FailForever);
+        let plan = FaultPlan::one(0, call, &[Verb::Get, Verb::GetRange], effect);
         let faulty = Arc::new(FaultyBackend::new(Arc::new(store.memory.clone()), plan));
         let Ok(repository) = store.open(|environment| environment.backend = faulty.clone()) else { continue };
         let options = RestoreOptions {
@@ -131,14 +132,18 @@ fn a_run_that_ends_at_any_request_leaves_no_temporary_file_and_the_next_one_goes
         if !faulty.reached() {
             assert_eq!(outcome.unwrap().failed_count, 0);
             assert_eq!(show_folder(folder.path()), show_tree(&tree));
-            break;
+            assert!(ended > 5, "{ended}");
+            if effect == FaultEffect::FailForever {
+                break;
+            }
+            (ended, call, effect) = (0, 0, FaultEffect::FailForever);
+            continue;
         }
         ended += 1;
-        assert!(outcome.is_err(), "request {call}");
+        assert!(outcome.is_err(), "request {call}: {effect:?}");
         let names: Vec<Vec<u8>> = show_folder(folder.path()).into_keys().collect();
-        assert_eq!(names, [&b"a"[..], b"b", b"b/c", b"b/d", b"e"], "request {call}");
+        assert_eq!(names, [&b"a"[..], b"b", b"b/c", b"b/d", b"e"], "request {call}: {effect:?}");
         restored(&store, &snapshot, folder.path(), |_| {});
         assert_eq!(show_folder(folder.path()), show_tree(&tree), "request {call}");
     }
-    assert!(ended > 5, "{ended}");
 }
