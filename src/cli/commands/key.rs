@@ -194,7 +194,13 @@ fn change(
     };
     let old = repository.key_of(secret)?;
     let new = add_key(context, repository, opened, args)?;
-    repository.remove_key(&old, context.globals.lock_wait.unwrap_or_default())?;
+    let removed = repository.remove_key(&old, context.globals.lock_wait.unwrap_or_default());
+    removed.map_err(|error| {
+        let (new, old) = (new.short(), old.short());
+        let hint =
+            format!("key {new} was added and opens; with it remove the old one: snap key remove {old}");
+        CliError::from(error).with_hint(hint)
+    })?;
     context.out.note(&format!("key {} replaced by {}", old.short(), new.short()))?;
     tell_new_file(context, args)?;
     if let SecretSource::KeyFile(path) = context.secret_source()? {
