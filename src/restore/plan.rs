@@ -64,18 +64,20 @@ impl Visitor for PlanPass<'_, '_> {
             stats.plan(path, Action::Skip);
             return Ok(());
         }
+        let is_made = match node.kind {
+            NodeKind::Socket => false,
+            NodeKind::CharDevice { .. } | NodeKind::BlockDevice { .. } => makes_devices,
+            _ => true,
+        };
         match node.kind {
+            _ if !is_made => stats.skipped_special += 1,
             NodeKind::File { size_bytes, .. } => {
                 stats.files += 1;
                 stats.restored_bytes += size_bytes;
             }
-            NodeKind::Socket => stats.skipped_special += 1,
-            NodeKind::CharDevice { .. } | NodeKind::BlockDevice { .. } if !makes_devices => {
-                stats.skipped_special += 1;
-            }
             _ => stats.others += 1,
         }
-        stats.plan(path, Action::Restore);
+        stats.plan(path, if is_made { Action::Restore } else { Action::Skip });
         Ok(())
     }
 
