@@ -46,6 +46,8 @@ pub struct FaultyBackend {
     read_only: AtomicBool,
     entropy: SeededEntropy,
     pass_time: PassTime,
+    /// What all objects but leases may take.
+    space_bytes: Option<u64>,
     old: Mutex<Old>,
 }
 
@@ -66,6 +68,7 @@ impl FaultyBackend {
             read_only: AtomicBool::default(),
             entropy,
             pass_time: Box::new(|_| {}),
+            space_bytes: None,
             old: Mutex::default(),
         }
     }
@@ -73,6 +76,27 @@ impl FaultyBackend {
     /// Has `pass_time` called with seconds that a slow call takes.
     pub fn passing_time(self, pass_time: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self { pass_time: Box::new(pass_time), ..self }
+    }
+
+    /// Gives it space for `room_bytes` more than what is there; leases do not count.
+    ///
+    /// # Errors
+    /// When what is there cannot be listed.
+    pub fn with_room(self, room_bytes: u64) -> Result<Self, BackendError> {
+        let space_bytes = Some(self.used_bytes()? + room_bytes);
+        Ok(Self { space_bytes, ..self })
+    }
+
+    fn used_bytes(&self) -> Result<u64, BackendError> {
+        let kinds = ObjectKind::ALL.into_iter().filter(|kind| *kind != ObjectKind::Lock);
+        kinds.map(|kind| Ok(self.inner.list(kind)?.iter().map(|info| info.size_bytes).sum::<u64>())).sum()
+    }
+
+    fn has_room(&self, size_bytes: usize) -> Result<bool, BackendError> {
+        match self.space_bytes {
+            Some(space_bytes) => Ok(self.used_bytes()? + size_bytes as u64 <= space_bytes),
+            None => Ok(true),
+        }
     }
 
     /// Returns how many calls were made, to know how many places there are to break.
@@ -250,7 +274,8 @@ impl Backend for FaultyBackend {
         if effects.contains(&FaultEffect::NearlyFull) {
             self.nearly_full.store(true, Ordering::SeqCst);
         }
-        if self.nearly_full.load(Ordering::SeqCst) && key.kind() == ObjectKind::Pack {
+        let is_nearly_full = self.nearly_full.load(Ordering::SeqCst) && key.kind() == ObjectKind::Pack;
+        if is_nearly_full || !self.has_room(data.len())? {
             return Err(BackendError::new(ErrorKind::Full, format!("no space for {key}, as planned")));
         }
         let is_lost = effects.contains(&FaultEffect::LostPut);

@@ -2,22 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
-use zeroize::Zeroizing;
 
 use crate::backend::Backend;
 use crate::backend::memory::MemoryBackend;
-use crate::base::clock::SeededEntropy;
-use crate::base::{ChunkId, Entropy, Memory, NoProgress, SnapshotId, SystemClock, Time};
+use crate::base::{ChunkId, SnapshotId, Time};
 use crate::codec::Hint;
-use crate::crypto::Secret;
 use crate::format::node::{ChunkRef, Node, NodeKind};
 use crate::format::snapshot::{Snapshot, Totals};
 use crate::repository::{
-    ChunkReader, ChunkWriter, DirectoryWriter, Environment, IndexPlace, InitOptions, ListReader, ListWriter,
-    OpenSecret, Repository, find_path,
+    ChunkReader, ChunkWriter, DirectoryWriter, Environment, InitOptions, ListReader, ListWriter, OpenSecret,
+    Repository, find_path, testing,
 };
+
+pub(crate) use crate::repository::testing::{noise, secret};
 
 /// Length of the chunks that files are cut into here.
 pub(crate) const CHUNK_BYTES: usize = 1_000;
@@ -25,21 +22,8 @@ pub(crate) const CHUNK_BYTES: usize = 1_000;
 /// Files by path: `name` or `directory/name`.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-pub(crate) fn secret() -> Secret {
-    Secret::Raw(Zeroizing::new([7; 32]))
-}
-
 pub(crate) fn environment(backend: Arc<dyn Backend>, seed: u64) -> Environment {
-    Environment {
-        backend,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SeededEntropy::new(seed)),
-        progress: Arc::new(NoProgress),
-        stop: Arc::new(AtomicBool::new(false)),
-        host: "host".to_owned(),
-        index: IndexPlace::Temporary,
-        memory: Memory::default(),
-    }
+    Environment { host: "host".to_owned(), ..testing::environment(backend, seed) }
 }
 
 pub(crate) fn new_repository(backend: &MemoryBackend, seed: u64) -> Arc<Repository> {
@@ -50,13 +34,6 @@ pub(crate) fn new_repository(backend: &MemoryBackend, seed: u64) -> Arc<Reposito
 pub(crate) fn reopen(backend: Arc<dyn Backend>, seed: u64) -> Arc<Repository> {
     let secret = OpenSecret::KeyFile(secret());
     Arc::new(Repository::open_without_sync(environment(backend, seed), &secret).unwrap())
-}
-
-/// Returns bytes that do not compress, the same for the same seed.
-pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    SeededEntropy::new(seed).fill(&mut bytes);
-    bytes
 }
 
 pub(crate) fn node(name: &str, kind: NodeKind) -> Node {

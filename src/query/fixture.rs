@@ -2,18 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-
-use zeroize::Zeroizing;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::backend::memory::MemoryBackend;
 use crate::backend::record::RecordBackend;
 use crate::backup::{BackupOptions, Input, ParentChoice, backup};
-use crate::base::clock::SeededEntropy;
-use crate::base::{Entropy, Memory, NoProgress, SnapshotId, SystemClock, Time};
-use crate::crypto::Secret;
+use crate::base::{SnapshotId, Time};
 use crate::format::snapshot::Snapshot;
-use crate::repository::{Environment, IndexPlace, InitOptions, Repository};
+pub(super) use crate::repository::testing::noise;
+use crate::repository::testing::{environment, secret};
+use crate::repository::{InitOptions, Repository};
 use crate::source::WalkOptions;
 
 /// A repository, and a folder that it is fed from.
@@ -28,19 +26,8 @@ impl Fixture {
     /// Makes an empty one; everything random comes from `seed`.
     pub(super) fn new(seed: u64) -> Self {
         let store = Arc::new(RecordBackend::new(Arc::new(MemoryBackend::new())));
-        let environment = Environment {
-            backend: store.clone(),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SeededEntropy::new(seed)),
-            progress: Arc::new(NoProgress),
-            stop: Arc::new(AtomicBool::new(false)),
-            host: "test".into(),
-            index: IndexPlace::Temporary,
-            memory: Memory::default(),
-        };
-        let secret = Secret::Raw(Zeroizing::new([7; 32]));
-        let options = InitOptions { secret, label: "test".into() };
-        let repository = Arc::new(Repository::init(environment, &options).unwrap());
+        let options = InitOptions { secret: secret(), label: "test".into() };
+        let repository = Arc::new(Repository::init(environment(store.clone(), seed), &options).unwrap());
         let folder = tempfile::tempdir().unwrap();
         Self { repository, store, folder, seconds: AtomicI64::new(1_700_000_000) }
     }
@@ -90,11 +77,4 @@ impl Fixture {
         let id = backup(&self.repository, &options).unwrap().snapshot.unwrap();
         (id, self.repository.load_snapshot(&id).unwrap())
     }
-}
-
-/// Returns `length` bytes that do not compress, the same for the same seed.
-pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    SeededEntropy::new(seed).fill(&mut bytes);
-    bytes
 }

@@ -162,11 +162,13 @@ impl TestRepository {
     }
 }
 
-fn secret() -> Secret {
+/// The secret of every repository in memory.
+pub(crate) fn secret() -> Secret {
     Secret::Raw(Zeroizing::new([7; 32]))
 }
 
-fn environment(backend: Arc<dyn Backend>, seed: u64) -> Environment {
+/// An environment without a memory of its own, in which everything random comes from `seed`.
+pub(crate) fn environment(backend: Arc<dyn Backend>, seed: u64) -> Environment {
     Environment {
         backend,
         clock: Arc::new(SystemClock),

@@ -126,26 +126,23 @@ impl<'r, 'a> LinksPass<'r, 'a> {
                 Ok(mknodat(directory, name, kind, private, makedev(major, minor))?)
             })
         };
+        if !self.run.metadata.makes(&node.kind) {
+            self.run.stats().skipped_special += 1;
+            return Ok(());
+        }
         let made = match &node.kind {
-            NodeKind::File { .. } | NodeKind::Directory { .. } => return Ok(()),
-            NodeKind::Socket => None,
-            NodeKind::CharDevice { .. } | NodeKind::BlockDevice { .. }
-                if !self.run.metadata.makes_devices() =>
-            {
-                None
-            }
-            NodeKind::CharDevice { major, minor } => Some(device(FileType::CharacterDevice, *major, *minor)),
-            NodeKind::BlockDevice { major, minor } => Some(device(FileType::BlockDevice, *major, *minor)),
-            NodeKind::Fifo => Some(device(FileType::Fifo, 0, 0)),
-            NodeKind::Symlink { target } => Some(self.put(path, node, judged, |directory, name| {
+            NodeKind::File { .. } | NodeKind::Directory { .. } | NodeKind::Socket => return Ok(()),
+            NodeKind::CharDevice { major, minor } => device(FileType::CharacterDevice, *major, *minor),
+            NodeKind::BlockDevice { major, minor } => device(FileType::BlockDevice, *major, *minor),
+            NodeKind::Fifo => device(FileType::Fifo, 0, 0),
+            NodeKind::Symlink { target } => self.put(path, node, judged, |directory, name| {
                 Ok(symlinkat(target.as_slice(), directory, name)?)
-            })),
+            }),
         };
         match made {
-            None => self.run.stats().skipped_special += 1,
-            Some(Ok(true)) => self.run.stats().others += 1,
-            Some(Ok(false)) => self.run.stats().skipped_files += 1,
-            Some(Err(error)) => self.run.refused(path, "make", error)?,
+            Ok(true) => self.run.stats().others += 1,
+            Ok(false) => self.run.stats().skipped_files += 1,
+            Err(error) => self.run.refused(path, "make", error)?,
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags
 
 use super::accounts::Accounts;
 use crate::base::Time;
-use crate::format::node::Node;
+use crate::format::node::{Node, NodeKind};
 
 /// Mode bits that act with the rights of the owner.
 const MODE_SET_ID: u32 = 0o6000;
@@ -74,9 +74,13 @@ impl MetadataSetter {
         Self { accounts, is_root, sets_owner }
     }
 
-    /// Tells whether devices may be made.
-    pub(super) fn makes_devices(&self) -> bool {
-        self.sets_owner
+    /// Tells whether entries of this kind are made: sockets never, devices where owners are given.
+    pub(super) fn makes(&self, kind: &NodeKind) -> bool {
+        match kind {
+            NodeKind::Socket => false,
+            NodeKind::CharDevice { .. } | NodeKind::BlockDevice { .. } => self.sets_owner,
+            _ => true,
+        }
     }
 
     fn owner_of(&self, node: &Node) -> (Option<Uid>, Option<Gid>) {
@@ -136,7 +140,7 @@ impl MetadataSetter {
             let outcome = rustix::fs::lsetxattr(&path, attribute, value, XattrFlags::empty());
             note(&mut problem, "extended attributes", outcome);
         }
-        if !matches!(node.kind, crate::format::node::NodeKind::Symlink { .. }) {
+        if !matches!(node.kind, NodeKind::Symlink { .. }) {
             let outcome = set_mode_at(directory, name, self.mode_of(node, has_owner));
             note(&mut problem, "mode", outcome);
         }

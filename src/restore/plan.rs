@@ -57,18 +57,13 @@ impl Visitor for PlanPass<'_, '_> {
     fn entry(&mut self, path: &[u8], node: Node) -> Result<(), RestoreError> {
         self.run.repository().progress().current(path);
         let verdict = self.verdict(path, &node);
-        let makes_devices = self.run.metadata.makes_devices();
+        let is_made = self.run.metadata.makes(&node.kind);
         let mut stats = self.run.stats();
         if verdict == Verdict::Skip {
             stats.skipped_files += 1;
             stats.plan(path, Action::Skip);
             return Ok(());
         }
-        let is_made = match node.kind {
-            NodeKind::Socket => false,
-            NodeKind::CharDevice { .. } | NodeKind::BlockDevice { .. } => makes_devices,
-            _ => true,
-        };
         match node.kind {
             _ if !is_made => stats.skipped_special += 1,
             NodeKind::File { size_bytes, .. } => {

@@ -179,18 +179,17 @@ struct Stretch<'j> {
     count: u64,
 }
 
-impl<'j> Stretch<'j> {
-    /// Adds the next chunk, or returns it as the first of another stretch.
-    fn add(&mut self, job: &'j FileJob, offset: u64, place: &Range<usize>) -> Option<Self> {
-        let is_next = std::ptr::eq(self.job, job)
-            && self.offset + length(self.place.len()) == offset
-            && self.place.end == place.start;
-        if !is_next {
-            return Some(Self { job, offset, place: place.clone(), count: 1 });
+impl Stretch<'_> {
+    /// Takes in what follows it in both; returns whether `next` does.
+    fn join(&mut self, next: &Self) -> bool {
+        let is_next = std::ptr::eq(self.job, next.job)
+            && self.offset + length(self.place.len()) == next.offset
+            && self.place.end == next.place.start;
+        if is_next {
+            self.place.end = next.place.end;
+            self.count += next.count;
         }
-        self.place.end = place.end;
-        self.count += 1;
-        None
+        is_next
     }
 }
 
@@ -265,15 +264,9 @@ impl Sink for Places<'_, '_> {
                     self.give_up(job, &wrong_length())?;
                     continue;
                 }
-                let next = match &mut stretch {
-                    Some(stretch) => stretch.add(job, reference.offset, place),
-                    none => {
-                        *none =
-                            Some(Stretch { job, offset: reference.offset, place: place.clone(), count: 1 });
-                        None
-                    }
-                };
-                if let Some(before) = next.and_then(|next| stretch.replace(next)) {
+                let next = Stretch { job, offset: reference.offset, place: place.clone(), count: 1 };
+                let is_joined = stretch.as_mut().is_some_and(|before| before.join(&next));
+                if !is_joined && let Some(before) = stretch.replace(next) {
                     written_bytes += self.write(&before, plain)?;
                 }
             }

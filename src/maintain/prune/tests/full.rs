@@ -2,77 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::laws::require_no_garbage;
 use super::world::{World, files, options};
-use crate::backend::memory::MemoryBackend;
-use crate::backend::{
-    Backend, BackendError, ErrorKind, ObjectInfo, ObjectKey, ObjectKind, PutOutcome, Version, Versioned,
-};
+use crate::backend::faulty::{FaultPlan, FaultyBackend};
 use crate::maintain::prune::{PruneError, prune};
-
-/// A store in memory with a bound, which leases do not count for.
-#[derive(Debug)]
-struct Bounded {
-    inner: MemoryBackend,
-    max_bytes: u64,
-}
-
-fn bytes_of(store: &MemoryBackend) -> u64 {
-    let objects = store.objects().into_iter().filter(|(key, _)| key.kind() != ObjectKind::Lock);
-    objects.map(|(_, data)| data.len() as u64).sum()
-}
-
-impl Backend for Bounded {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn prepare(&self) -> Result<(), BackendError> {
-        self.inner.prepare()
-    }
-
-    fn put_new(&self, key: &ObjectKey, data: Bytes) -> Result<PutOutcome, BackendError> {
-        if bytes_of(&self.inner) + data.len() as u64 > self.max_bytes {
-            return Err(BackendError::new(ErrorKind::Full, format!("no space for {key}")));
-        }
-        self.inner.put_new(key, data)
-    }
-
-    fn get(&self, key: &ObjectKey, limit_bytes: u64) -> Result<Bytes, BackendError> {
-        self.inner.get(key, limit_bytes)
-    }
-
-    fn get_range(&self, key: &ObjectKey, offset: u64, length_bytes: u64) -> Result<Bytes, BackendError> {
-        self.inner.get_range(key, offset, length_bytes)
-    }
-
-    fn list(&self, kind: ObjectKind) -> Result<Vec<ObjectInfo>, BackendError> {
-        self.inner.list(kind)
-    }
-
-    fn stat(&self, key: &ObjectKey) -> Result<ObjectInfo, BackendError> {
-        self.inner.stat(key)
-    }
-
-    fn delete(&self, key: &ObjectKey) -> Result<(), BackendError> {
-        self.inner.delete(key)
-    }
-
-    fn get_versioned(&self, key: &ObjectKey) -> Result<Option<Versioned>, BackendError> {
-        self.inner.get_versioned(key)
-    }
-
-    fn replace(
-        &self,
-        key: &ObjectKey,
-        data: Bytes,
-        expected: Option<&Version>,
-    ) -> Result<Option<Version>, BackendError> {
-        self.inner.replace(key, data, expected)
-    }
-}
 
 /// A store with packs that go, one that is needed in part, and many index objects that name one of each.
 fn world() -> World {
@@ -97,7 +30,9 @@ fn a_store_with_next_to_no_space_loses_what_nothing_needs_and_uses_the_space_tha
     let (mut refused, mut one_by_one) = (Vec::new(), Vec::new());
     for room in (0..2_000).step_by(50) {
         let (world, context) = (world(), format!("{room} bytes"));
-        let store = Bounded { inner: world.store.clone(), max_bytes: bytes_of(&world.store) + room };
+        let store =
+            FaultyBackend::new(Arc::new(world.store.clone()), FaultPlan { seed: 0, faults: Vec::new() });
+        let store = store.with_room(room).unwrap();
         match prune(&world.open_through(Arc::new(store)).unwrap(), options(0)) {
             Ok(report) => {
                 assert_eq!((report.is_full, report.restarts), (false, 0), "{context}: {report:?}");
