@@ -1,6 +1,8 @@
 //! From chunk ids to blocks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -25,6 +27,8 @@ pub(super) struct StoredBlock {
     raw: u32,
     depth: u8,
     bases: Vec<u8>,
+    /// The same, once a location asked for them.
+    names: OnceCell<Arc<[BaseName]>>,
     lengths: Vec<u8>,
     ids: Vec<u8>,
 }
@@ -38,6 +42,7 @@ impl StoredBlock {
         self.stored = row.get(3)?;
         self.raw = row.get(4)?;
         self.depth = row.get(5)?;
+        self.names.take();
         for (column, bytes) in [(6, &mut self.bases), (7, &mut self.lengths), (8, &mut self.ids)] {
             bytes.clear();
             let blob = row.get_ref(column)?.as_blob();
@@ -100,7 +105,7 @@ impl StoredBlock {
             stored_bytes: self.stored,
             raw_bytes: self.raw,
             depth: self.depth,
-            bases: self.bases().collect(),
+            bases: self.names.get_or_init(|| self.bases().collect()).clone(),
             first_ordinal: unsigned(self.first_n)?,
         })
     }
@@ -229,6 +234,9 @@ pub(super) fn visit_copies<W: Wanted>(
     Ok(())
 }
 
+/// Chunks with one short name.
+pub type NamedChunks = Vec<(ChunkId, ChunkLocation)>;
+
 impl IndexDatabase {
     /// Returns, for each of `ids`, where it is best read: packs that are not pending deletion before others,
     /// then the block with the shortest chain of bases, then the copy that was indexed first.
@@ -262,42 +270,39 @@ impl IndexDatabase {
         })
     }
 
-    /// Returns, for each of `names`, the chunks that begin with it, each with its best copy (as
-    /// [`Self::locate`] sees it).
-    pub fn locate_bases(
-        &self,
-        names: &[BaseName],
-    ) -> Result<Vec<BTreeMap<ChunkId, ChunkLocation>>, IndexError> {
+    /// Returns, for each of `names`, the chunks that begin with it, sorted, each with its best copy (as
+    /// [`Self::locate`] sees it): none, or one, or by rare chance several.
+    pub fn locate_bases(&self, names: &[BaseName]) -> Result<Vec<NamedChunks>, IndexError> {
         self.read(|transaction| {
-            let mut found: Vec<BTreeMap<ChunkId, (bool, ChunkLocation)>> = vec![BTreeMap::new(); names.len()];
+            let mut found: Vec<Vec<(ChunkId, bool, ChunkLocation)>> = vec![Vec::new(); names.len()];
             visit_copies(transaction, self.handle, names, |place, block, pack, place_in_block| {
                 let (Some(found), Some(id)) = (found.get_mut(place), block.id(place_in_block)) else {
                     return Ok(());
                 };
-                let is_better = found.get(&id).is_none_or(|(is_pending, location)| {
+                let known = found.iter().position(|(known, ..)| *known == id);
+                let is_better = known.is_none_or(|at| {
+                    let (_, is_pending, location) = &found[at];
                     (pack.is_pending, block.depth) < (*is_pending, location.block.depth)
                 });
-                if is_better {
-                    found.insert(id, (pack.is_pending, block.chunk_location(pack, place_in_block)?));
+                if !is_better {
+                    return Ok(());
+                }
+                let best = (id, pack.is_pending, block.chunk_location(pack, place_in_block)?);
+                match known {
+                    Some(at) => found[at] = best,
+                    None => {
+                        // Most names are those of one chunk.
+                        found.reserve_exact(1);
+                        found.push(best);
+                    }
                 }
                 Ok(())
             })?;
-            let best = |found: BTreeMap<ChunkId, (bool, ChunkLocation)>| {
-                found.into_iter().map(|(id, (_, location))| (id, location)).collect()
+            found.iter_mut().for_each(|found| found.sort_unstable_by_key(|(id, ..)| *id));
+            let best = |found: Vec<(ChunkId, bool, ChunkLocation)>| {
+                found.into_iter().map(|(id, _, location)| (id, location)).collect()
             };
             Ok(found.into_iter().map(best).collect())
-        })
-    }
-
-    /// Returns all chunk ids that begin with `name`, sorted: none, or one, or by rare chance several.
-    pub fn resolve_base(&self, name: BaseName) -> Result<Vec<ChunkId>, IndexError> {
-        self.read(|transaction| {
-            let mut ids = BTreeSet::new();
-            visit_copies(transaction, self.handle, &[name], |_, block, _, place_in_block| {
-                ids.extend(block.id(place_in_block));
-                Ok(())
-            })?;
-            Ok(ids.into_iter().collect())
         })
     }
 }

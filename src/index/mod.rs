@@ -41,6 +41,7 @@ mod tests;
 pub use database::{IndexDatabase, IndexSettings};
 pub use error::IndexError;
 pub use intents::INTENT_LOAD_MAX_BYTES;
+pub use lookup::NamedChunks;
 pub use memory::{CACHED_OBJECT_MAX_BYTES, FileMemory, FileState, RUN_COUNT_MAX, ReadingGuard, RunRecord};
 pub use record::{BlockInfo, BlockKey, BlockLocation, ChunkLocation, IndexTotals, PackInfo, PackRecord};
 pub use similar::{KIN_COUNT_MAX, KIN_NODE_MAX_BYTES, SIMILAR_COUNT_MAX};

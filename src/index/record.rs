@@ -1,6 +1,7 @@
 //! What goes into the index database and what comes out.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::base::{ChunkId, PackId};
 use crate::format::pack::{BaseName, Content, Directory};
@@ -37,8 +38,8 @@ pub struct BlockLocation {
     pub raw_bytes: u32,
     /// Blocks in the chain of bases below it.
     pub depth: u8,
-    /// Names of its base chunks, in order.
-    pub bases: Vec<BaseName>,
+    /// Names of its base chunks, in order, shared by all chunks of the block.
+    pub bases: Arc<[BaseName]>,
     /// Ordinal of its first chunk; the others follow.
     pub first_ordinal: u64,
 }

@@ -10,13 +10,13 @@
 //! only when they stand near each other in their file: then what a block leans on stands together too, and
 //! reading a file in order decodes each block once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::{ChunkReader, Error};
 use crate::base::ChunkId;
 use crate::base::limits::{BASE_COUNT_MAX, BASE_DEPTH_MAX, BASE_MAX_BYTES};
 use crate::format::pack::{BaseName, Content};
-use crate::index::{BlockLocation, ChunkLocation};
+use crate::index::{BlockLocation, ChunkLocation, NamedChunks};
 use crate::pack::{BlockBase, chunk_id};
 
 /// Longest chain that a writer makes: readers follow more, but each link costs them time.
@@ -118,7 +118,7 @@ fn depth_drawn(seed: &ChunkId) -> u8 {
     (CHAIN_MAX - 1).saturating_sub(steps)
 }
 
-pub(super) fn first_copy(copies: BTreeMap<ChunkId, ChunkLocation>) -> Option<Found> {
+pub(super) fn first_copy(copies: NamedChunks) -> Option<Found> {
     copies.into_iter().next().map(|(id, location)| Found { id, location })
 }
 

@@ -192,21 +192,17 @@ impl<'r> ChunkReader<'r> {
 
     /// Returns where the chunks of each name are.
     fn base_copies(&self, names: &[BaseName]) -> Result<Vec<BaseCopies>, Error> {
-        let known: Option<Vec<BaseCopies>> = names.iter().map(|name| self.cache.base(name)).collect();
-        match known {
-            Some(known) => Ok(known),
-            None => self.located_bases(names),
-        }
+        self.cache.bases(names).map_or_else(|| self.located_bases(names), Ok)
     }
 
     fn located_bases(&self, names: &[BaseName]) -> Result<Vec<BaseCopies>, Error> {
         let found = self.repository.index.locate_bases(names)?;
-        Ok(found.into_iter().map(|copies| copies.into_iter().collect()).collect())
+        Ok(found.into_iter().map(BaseCopies::from).collect())
     }
 
     /// Looks up the bases of blocks, and the bases of those, all together: far faster than block by block.
     pub fn look_ahead(&self, blocks: &[&BlockLocation]) -> Result<(), Error> {
-        let mut names: Vec<BaseName> = blocks.iter().flat_map(|block| &block.bases).copied().collect();
+        let mut names: Vec<BaseName> = blocks.iter().flat_map(|block| &*block.bases).copied().collect();
         for _ in 0..BASE_DEPTH_MAX {
             names.sort_unstable();
             names.dedup();

@@ -25,9 +25,11 @@ use crate::repository::{ChunkCache, ChunkReader, Error, Repository};
 
 /// Requests at a time.
 const REQUEST_COUNT_MAX: usize = 8;
-/// Neighbouring blocks that one thread decodes one after the other. Most lean on the same few blocks, up to a
-/// MiB long, for which threads side by side would wait for each other.
-const BASED_STRETCH: usize = 16;
+/// Neighbouring blocks that one thread decodes one after the other, at least, and into how many such
+/// stretches a step is cut for each thread. Neighbours lean on the same blocks, for which threads side by
+/// side would wait for each other, so there are few.
+const STRETCH_MIN_COUNT: usize = 16;
+const STRETCHES_PER_THREAD: usize = 2;
 
 /// A chunk that was asked for.
 #[derive(Debug)]
@@ -130,9 +132,11 @@ impl<'a> Fetch<'a> {
         let mut based = Vec::new();
         loop {
             let next = OnceLock::new();
-            let stretches = Mutex::new(based.chunks(BASED_STRETCH));
+            let threads = rayon::current_num_threads();
+            let stretch_count = based.len().div_ceil(threads * STRETCHES_PER_THREAD).max(STRETCH_MIN_COUNT);
+            let stretches = Mutex::new(based.chunks(stretch_count));
             rayon::in_place_scope(|decoders| {
-                for _ in 0..rayon::current_num_threads() {
+                for _ in 0..threads {
                     decoders.spawn(|_| self.decode_stretches(&stretches));
                 }
                 if let Some(step) = next.get_or_init(|| self.next_of(&mut steps)) {

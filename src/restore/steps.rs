@@ -20,6 +20,8 @@ const LOOKUP_COUNT_MAX: usize = 1 << 16;
 /// Of the memory for decoded blocks, the part that blocks with bases of one step fill as plaintext: what two
 /// steps lean on is kept beside.
 const STEP_PART: usize = 4;
+/// The first step is this part of others, and each is twice the one before: decoding begins early.
+const FIRST_STEP_PART: u64 = 8;
 
 /// A chunk of a block, by its place in what was asked for.
 #[derive(Debug)]
@@ -69,8 +71,9 @@ pub(super) struct Steps {
     based: VecDeque<WantedBlock>,
     /// Bytes of one request.
     request_bytes: u64,
-    /// Plaintext of the blocks with bases of one step.
+    /// Plaintext of the blocks with bases of the next step, and of any.
     step_bytes: u64,
+    step_max_bytes: u64,
 }
 
 impl Steps {
@@ -114,9 +117,10 @@ impl Steps {
                 based.push_back(block);
             }
         }
-        let (request_bytes, step_bytes) = (memory.request_bytes(), memory.based_blocks_bytes() / STEP_PART);
-        let step_bytes = u64::try_from(step_bytes).unwrap_or(u64::MAX);
-        Ok(Self { open, order, packs, based, request_bytes, step_bytes })
+        let request_bytes = memory.request_bytes();
+        let step_max_bytes = u64::try_from(memory.based_blocks_bytes() / STEP_PART).unwrap_or(u64::MAX);
+        let step_bytes = step_max_bytes / FIRST_STEP_PART;
+        Ok(Self { open, order, packs, based, request_bytes, step_bytes, step_max_bytes })
     }
 
     /// Returns what comes next; `None` at the end.
@@ -127,6 +131,7 @@ impl Steps {
             bytes += u64::from(block.location.raw_bytes);
             based.push(block);
         }
+        self.step_bytes = self.step_max_bytes.min(self.step_bytes * 2);
         let locations: Vec<&BlockLocation> = based.iter().map(|block| &block.location).collect();
         reader.look_ahead(&locations)?;
         let mut blocks = Vec::new();

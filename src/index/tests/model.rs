@@ -166,7 +166,10 @@ impl<'w> Model<'w> {
                 named.sort_unstable();
                 named
             };
-            assert_eq!(database.resolve_base(BaseName::of(id)).unwrap(), named);
+            let of_name = database.locate_bases(&[BaseName::of(id)]).unwrap().remove(0);
+            assert!(of_name.iter().map(|(id, _)| id).eq(&named), "chunks of a name");
+            let own = of_name.into_iter().find(|(named, _)| named == id).map(|(_, copy)| copy);
+            assert_eq!(own, located, "the best copy of a chunk by its name");
         }
     }
 
@@ -195,7 +198,7 @@ impl<'w> Model<'w> {
             for (found, block) in blocks.iter().zip(&record.directory.blocks) {
                 assert!(found.ids.iter().eq(block.chunks.iter().map(|chunk| &chunk.id)));
                 assert!(found.lengths.iter().eq(block.chunks.iter().map(|chunk| &chunk.length_bytes)));
-                assert_eq!(found.location.bases, block.bases);
+                assert_eq!(*found.location.bases, *block.bases);
                 assert_eq!(found.location.depth, block.depth);
                 assert_eq!(found.location.stored_bytes, block.stored_bytes);
                 for place in 0..found.ids.len() as u64 {

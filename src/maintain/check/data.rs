@@ -365,7 +365,7 @@ pub(in crate::maintain) fn directory_of(blocks: &[BlockInfo]) -> Directory {
     let blocks = blocks.iter().map(|block| DirectoryBlock {
         stored_bytes: block.location.stored_bytes,
         depth: block.location.depth,
-        bases: block.location.bases.clone(),
+        bases: block.location.bases.to_vec(),
         chunks: block
             .ids
             .iter()

@@ -191,7 +191,7 @@ impl Contents {
     ) -> Result<Vec<BaseChunk>, Error> {
         let mut bases = Vec::with_capacity(block.bases.len());
         for copies in reader.repository().index().locate_bases(&block.bases)? {
-            let (1, Some((id, at))) = (copies.len(), copies.first_key_value()) else { continue };
+            let [(id, at)] = copies.as_slice() else { continue };
             let new = match self.chunks.get(id) {
                 Some(new) => new,
                 None => match reader.read_located(Content::Data, id, at) {

@@ -40,24 +40,15 @@ impl<'r> Resolver<'r> {
         content: Content,
         ids: &[ChunkId],
     ) -> Result<Vec<Found>, Error> {
-        let found = self.find_at(content, ids, 0)?;
-        for location in found.iter().flatten() {
-            self.needed.insert(location.ordinal);
-        }
-        Ok(found)
-    }
-
-    fn find_at(&mut self, content: Content, ids: &[ChunkId], depth: u64) -> Result<Vec<Found>, Error> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let located = self.index.locate(ids)?;
         let mut found = Vec::with_capacity(ids.len());
-        for (id, first) in ids.iter().zip(located) {
+        for (id, first) in ids.iter().zip(self.index.locate(ids)?) {
             found.push(match first {
-                Some(first) => self.choose(content, id, first, depth)?,
+                Some(first) => self.choose(content, id, first, 0)?,
                 None => Err(Causes::from([Cause::MissingChunk(*id)])),
             });
+        }
+        for location in found.iter().flatten() {
+            self.needed.insert(location.ordinal);
         }
         Ok(found)
     }
@@ -122,9 +113,11 @@ impl<'r> Resolver<'r> {
             return Ok(Err(Causes::from([Cause::Broken(reason)])));
         }
         let mut lost = Causes::new();
-        for name in &block.bases {
-            let ids = self.index.resolve_base(*name)?;
-            let found = self.find_at(block.content, &ids, depth + 1)?;
+        for (name, copies) in block.bases.iter().zip(self.index.locate_bases(&block.bases)?) {
+            let mut found = Vec::with_capacity(copies.len());
+            for (id, first) in copies {
+                found.push(self.choose(block.content, &id, first, depth + 1)?);
+            }
             if found.iter().any(Result::is_ok) {
                 continue;
             }

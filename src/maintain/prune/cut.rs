@@ -182,7 +182,7 @@ impl Run {
             !block.location.bases.is_empty() && survey.live.count_in(first, count) > 0
         };
         let based: Vec<&BlockInfo> = blocks.iter().filter(is_live).collect();
-        let names: Vec<_> = based.iter().flat_map(|block| &block.location.bases).copied().collect();
+        let names: Vec<_> = based.iter().flat_map(|block| &*block.location.bases).copied().collect();
         let mut found = index.locate_bases(&names)?.into_iter();
         for block in based {
             let copies = found.by_ref().take(block.location.bases.len()).flatten();

@@ -298,7 +298,7 @@ fn entry_of(block: &BlockInfo) -> DirectoryBlock {
     DirectoryBlock {
         stored_bytes: block.location.stored_bytes,
         depth: block.location.depth,
-        bases: block.location.bases.clone(),
+        bases: block.location.bases.to_vec(),
         chunks: chunks.map(|(id, length)| DirectoryChunk { id: *id, length_bytes: *length }).collect(),
     }
 }

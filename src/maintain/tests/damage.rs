@@ -17,7 +17,7 @@ fn most_needed(series: &Series) -> BlockInfo {
     let index = series.repository.index();
     let based = series.based_blocks();
     let names: Vec<_> = based.iter().filter(|block| block.location.content == Content::Data).collect();
-    let names: Vec<_> = names.iter().flat_map(|block| block.location.bases.clone()).collect();
+    let names: Vec<_> = names.iter().flat_map(|block| block.location.bases.iter().copied()).collect();
     let leans = |block: &BlockInfo| {
         let is_of = |name: &&BaseName| block.ids.iter().any(|id| BaseName::of(id) == **name);
         names.iter().filter(is_of).count()

@@ -275,16 +275,13 @@ impl<'a, 'r> Counter<'a, 'r> {
                 if location.block.bases.is_empty() || !self.based.insert(location.block.first_ordinal) {
                     continue;
                 }
-                for name in &location.block.bases {
-                    let ids = index.resolve_base(*name)?;
-                    for base in index.locate(&ids)?.into_iter().flatten() {
-                        if self.stored.insert(base.ordinal)
-                            && let Some(sum) = self.sums.get_mut(place)
-                        {
-                            sum.stored_shares += share(&base);
-                        }
-                        below.push(base);
+                for (_, base) in index.locate_bases(&location.block.bases)?.into_iter().flatten() {
+                    if self.stored.insert(base.ordinal)
+                        && let Some(sum) = self.sums.get_mut(place)
+                    {
+                        sum.stored_shares += share(&base);
                     }
+                    below.push(base);
                 }
             }
             if below.is_empty() {

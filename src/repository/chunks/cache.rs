@@ -155,6 +155,12 @@ impl ChunkCache {
         self.bases.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    /// The same for several names, `None` unless all were looked up.
+    pub(super) fn bases(&self, names: &[BaseName]) -> Option<Vec<BaseCopies>> {
+        let bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().map(|name| bases.get(name).cloned()).collect()
+    }
+
     /// Keeps where the chunks of names are.
     pub(super) fn keep_bases(&self, found: impl Iterator<Item = (BaseName, BaseCopies)>) {
         let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);

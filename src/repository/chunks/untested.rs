@@ -33,7 +33,7 @@ impl ChunkReader<'_> {
     /// [`Self::look_ahead`] told where they are and they are not kept yet.
     pub fn anchors(&self, blocks: &[&BlockLocation]) -> Vec<BlockLocation> {
         let mut seen: HashSet<BlockKey> = HashSet::new();
-        let mut names: Vec<BaseName> = blocks.iter().flat_map(|block| &block.bases).copied().collect();
+        let mut names: Vec<BaseName> = blocks.iter().flat_map(|block| &*block.bases).copied().collect();
         let mut anchors = Vec::new();
         while let Some(name) = names.pop() {
             let Some(copies) = self.cache.base(&name) else { continue };
