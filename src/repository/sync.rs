@@ -8,7 +8,7 @@ use super::{Error, Repository};
 use crate::backend::{ObjectKey, ObjectKind};
 use crate::base::{IndexId, PackId, Phase, PlanId};
 use crate::format::index::IndexPack;
-use crate::index::PackRecord;
+use crate::index::{IndexError, PackRecord};
 use crate::pack::read_directory;
 
 /// Requests in flight while directories are fetched.
@@ -20,8 +20,31 @@ impl Repository {
     /// Follows the index objects and plans of the store.
     ///
     /// What cannot be read is reported as a warning and left out: it costs only what needs it, and `check`
-    /// names it.
+    /// names it. Where the store says something else of a pack than it did before, the local index is made
+    /// anew.
     pub fn sync_index(&self) -> Result<(), Error> {
+        match self.follow_index() {
+            Err(Error::Index(IndexError::Disagree { .. })) => self.make_index_anew(|| Ok(())),
+            outcome => outcome,
+        }
+    }
+
+    /// Has the local index forget all index objects, does `work`, and follows the store again. What a check
+    /// found of packs that are still named stays known: writers and repairs go by it.
+    pub(crate) fn make_index_anew(&self, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        let known: Vec<IndexId> = self.index.index_ids()?.into_iter().collect();
+        let verified = self.index.verified()?;
+        self.index.begin_update().finish(&known)?;
+        work()?;
+        self.follow_index()?;
+        let named: BTreeSet<PackId> = self.index.packs()?.into_iter().map(|pack| pack.id).collect();
+        for (id, time, is_good) in verified.iter().filter(|(id, ..)| named.contains(id)) {
+            self.index.record_verified(id, *time, *is_good)?;
+        }
+        Ok(())
+    }
+
+    fn follow_index(&self) -> Result<(), Error> {
         let listed = self.list_index_ids()?;
         let known = self.index.index_ids()?;
         let added: Vec<IndexId> = listed.difference(&known).copied().collect();

@@ -12,11 +12,11 @@ use crate::backend::{ErrorKind, ObjectKey};
 use crate::base::limits::PACK_SIZE_MAX_BYTES;
 use crate::base::{PackId, Phase};
 use crate::crypto::KeyRing;
-use crate::format::pack::{Content, Directory, DirectoryBlock, DirectoryChunk};
-use crate::index::{BlockInfo, BlockLocation, PackInfo};
+use crate::format::pack::{Content, Directory, DirectoryBlock, DirectoryChunk, HEAD_SIZE_BYTES};
+use crate::index::{BlockInfo, BlockLocation, ChunkLocation, PackInfo};
 use crate::pack::{
-    PackError, ParsedPack, chunk_id, open_block_with, parse_layout, read_directory, require_name,
-    require_seal, verify_chunks,
+    PackError, chunk_id, open_block_with, parse_layout, read_directory, require_name, require_seal,
+    verify_chunks,
 };
 use crate::repository::{ChunkCache, ChunkReader, Error, Repository, describe};
 
@@ -200,17 +200,17 @@ impl Readers<'_> {
         let mut outcome = Outcome { read_bytes, ..Outcome::default() };
         let blocks = self.repository.index().pack_blocks(&pack.id)?;
         let directory = directory_of(&blocks);
-        // The name is a hash over all bytes, and is computed where those do not prove themselves below.
+        // The name is a hash over all bytes, and is computed where those do not prove themselves below, or
+        // where they might be those of another pack.
         let parsed = parse_layout(keys, bytes);
-        let is_expected =
-            |parsed: &ParsedPack| parsed.directory == directory && parsed.content == pack.content;
-        let is_named = match &parsed {
-            Ok(parsed) if is_expected(parsed) => None,
-            _ => Some(require_name(&pack.id, bytes)),
-        };
+        let is_expected = parsed
+            .as_ref()
+            .is_ok_and(|parsed| parsed.directory == directory && parsed.content == pack.content);
+        let is_proven_below = is_expected && !self.has_twin(pack, &blocks)?;
+        let is_named = (!is_proven_below).then(|| require_name(&pack.id, bytes));
         match (parsed, &is_named) {
-            (Ok(_), None) => {}
-            (Ok(_), Some(Ok(()))) => outcome
+            (Ok(_), None | Some(Ok(()))) if is_expected => {}
+            (Ok(_), None | Some(Ok(()))) => outcome
                 .problems
                 .push("the local index differs from its directory: remove the local index".to_owned()),
             (Err(error), None | Some(Ok(()))) => {
@@ -258,6 +258,20 @@ impl Readers<'_> {
             outcome.problems.push(format!("{count} more blocks are damaged"));
         }
         Ok(outcome)
+    }
+
+    /// Tells whether another pack of that size begins with the same chunk: one may stand under both names, so
+    /// that what the other had is gone.
+    fn has_twin(&self, pack: &PackInfo, blocks: &[BlockInfo]) -> Result<bool, Error> {
+        let Some(id) = blocks.first().and_then(|block| block.ids.first()) else { return Ok(false) };
+        let copies = self.repository.index().locate_all(id)?;
+        let is_twin = |copy: &ChunkLocation| {
+            let PackInfo { id, size_bytes, .. } = pack;
+            copy.block.pack != *id
+                && (copy.block.pack_bytes, copy.block.offset, copy.chunk_offset)
+                    == (*size_bytes, HEAD_SIZE_BYTES, 0)
+        };
+        Ok(copies.iter().any(is_twin))
     }
 
     /// Finds out whether the directory of a damaged pack is whole. When it is not and no index object has a

@@ -197,6 +197,27 @@ fn a_damaged_chunk_with_another_copy_costs_nothing() {
 }
 
 #[test]
+fn a_pack_that_stands_under_two_names_is_found_by_a_host_that_knows_neither() {
+    let backend = MemoryBackend::new();
+    let repository = new_repository(&backend, 1);
+    for seed in [1, 2] {
+        store_files(&repository, &Files::from([("a".into(), noise(seed, 900))]), seed as i64);
+    }
+    let packs = repository.index().packs().unwrap();
+    let packs: Vec<_> = packs.iter().filter(|pack| pack.content == Content::Data).collect();
+    let [first, second] = packs.as_slice() else { panic!("{packs:?}") };
+    assert_eq!((first.size_bytes, first.directory_bytes), (second.size_bytes, second.directory_bytes));
+    let bytes = backend.get(&ObjectKey::pack(&first.id), u64::MAX).unwrap();
+    backend.overwrite(&ObjectKey::pack(&second.id), bytes);
+    let fresh = reopen(Arc::new(backend), 2);
+    fresh.sync_index().unwrap();
+    let report = check(&fresh, &ALL).unwrap();
+    assert!(errors_of(&report, ObjectKey::pack(&first.id).path()).is_empty(), "{:?}", report.findings);
+    let [finding] = errors_of(&report, ObjectKey::pack(&second.id).path())[..] else { panic!() };
+    assert!(finding.what.contains("do not match the name"), "{}", finding.what);
+}
+
+#[test]
 fn the_parts_of_a_subset_are_together_every_pack_and_each_once() {
     let sample = sample();
     let packs: BTreeSet<_> =

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{ErrorKind, ObjectInfo, ObjectKey, ObjectKind};
-use crate::base::limits::INDEX_PACK_COUNT_MAX;
+use crate::base::limits::{INDEX_PACK_COUNT_MAX, PACK_SIZE_MAX_BYTES};
 use crate::base::{IndexId, PackId, Phase, PlanId};
 use crate::format::index::IndexPack;
-use crate::format::pack::{Directory, HEAD_SIZE_BYTES, decode_head, require_layout};
+use crate::format::pack::{Content, Directory, HEAD_SIZE_BYTES, decode_head, require_layout};
 use crate::index::PackRecord;
 use crate::maintain::check::directory_of;
-use crate::pack::{PackError, read_directory};
+use crate::pack::{PackError, read_directory, require_name};
 use crate::repository::{Error, LeaseGuard, Repository, describe, index_entry, parallel};
 
 /// Packs whose directories are read at once.
@@ -60,7 +60,10 @@ struct OldIndex {
 
 #[derive(Debug)]
 struct OldEntry {
-    size_bytes: u32,
+    /// What an index object says: size, length of the directory, content.
+    told: (u32, u32, Content),
+    /// Another one says something else.
+    is_disputed: bool,
     /// Objects that hold a copy of the directory.
     copied_in: Option<IndexId>,
 }
@@ -120,8 +123,10 @@ fn read_old(repository: &Repository, report: &mut RepairIndexReport) -> Result<O
             Ok(packs) => {
                 for pack in packs {
                     let copied_in = pack.directory.is_some().then_some(id);
-                    let size_bytes = pack.size_bytes;
-                    let entry = old.named.entry(pack.id).or_insert(OldEntry { size_bytes, copied_in: None });
+                    let told = (pack.size_bytes, pack.directory_bytes, pack.content);
+                    let new = OldEntry { told, is_disputed: false, copied_in: None };
+                    let entry = old.named.entry(pack.id).or_insert(new);
+                    entry.is_disputed |= entry.told != told;
                     entry.copied_in = entry.copied_in.or(copied_in);
                 }
             }
@@ -189,6 +194,12 @@ impl Rebuild<'_> {
         let outcomes = parallel(batch, |info| read_record(self.repository, info));
         for (info, outcome) in batch.iter().zip(outcomes) {
             let Some(id) = info.key.id_bytes().map(PackId) else { continue };
+            let outcome = match outcome {
+                Ok(record) if !self.is_as_told(&record)? => {
+                    require_whole(self.repository, &info.key, &id).map(|()| record)
+                }
+                outcome => outcome,
+            };
             match outcome {
                 Ok(record) => {
                     self.add(index_entry(record))?;
@@ -206,6 +217,18 @@ impl Rebuild<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells whether neither an index object nor the local index says something else of a pack than the pack
+    /// itself. Something else may stand under its name, whole and of the right form.
+    fn is_as_told(&self, record: &PackRecord) -> Result<bool, Error> {
+        let told = (record.size_bytes, record.directory_bytes, record.content);
+        let old = self.old.named.get(&record.id);
+        if old.is_some_and(|old| old.is_disputed || old.told != told) {
+            return Ok(false);
+        }
+        let blocks = self.repository.index().pack_blocks(&record.id)?;
+        Ok(blocks.is_empty() || directory_of(&blocks) == record.directory)
     }
 
     /// Returns what is known of a pack whose own directory cannot be read: its blocks may still be whole.
@@ -251,7 +274,7 @@ impl Rebuild<'_> {
         }
         let before = self.old.named.get(&entry.id);
         self.report.packs += 1;
-        self.report.added += u64::from(before.is_none_or(|old| old.size_bytes != entry.size_bytes));
+        self.report.added += u64::from(before.is_none_or(|old| old.told.0 != entry.size_bytes));
         self.waiting_chunks += chunks;
         self.waiting.push(entry);
         Ok(())
@@ -289,6 +312,12 @@ fn read_record(repository: &Repository, info: &ObjectInfo) -> Result<PackRecord,
     Ok(PackRecord { id, size_bytes, directory_bytes, content, directory })
 }
 
+/// Reads a pack whole and compares it with its name.
+fn require_whole(repository: &Repository, key: &ObjectKey, id: &PackId) -> Result<(), PackError> {
+    let bytes = repository.backend().get(key, PACK_SIZE_MAX_BYTES)?;
+    require_name(id, &bytes)
+}
+
 /// Puts the new index objects in place of the old ones.
 fn replace(
     repository: &Repository,
@@ -298,25 +327,18 @@ fn replace(
     report: &mut RepairIndexReport,
 ) -> Result<(), Error> {
     lease.renew()?;
-    // The local index may be what is wrong: it forgets all it knows before the store does, and is made again.
-    let known: Vec<IndexId> = repository.index().index_ids()?.into_iter().collect();
-    let verified = repository.index().verified()?;
-    repository.index().begin_update().finish(&known)?;
-    for id in old.ids.iter().filter(|id| !written.contains(id)) {
-        repository.check_stop()?;
-        lease.renew()?;
-        repository.delete_index_object(id)?;
-        report.deleted += 1;
-    }
-    for (id, _) in &report.damaged_plans {
-        lease.renew()?;
-        repository.delete_plan(id)?;
-    }
-    repository.sync_index()?;
-    // Which packs a check found damaged is no part of the index: writers and repairs of packs go by it.
-    let named: BTreeSet<PackId> = repository.index().packs()?.into_iter().map(|pack| pack.id).collect();
-    for (id, time, is_good) in verified.iter().filter(|(id, ..)| named.contains(id)) {
-        repository.index().record_verified(id, *time, *is_good)?;
-    }
-    Ok(())
+    // The local index may be what is wrong: it forgets all it knows before the store does.
+    repository.make_index_anew(|| {
+        for id in old.ids.iter().filter(|id| !written.contains(id)) {
+            repository.check_stop()?;
+            lease.renew()?;
+            repository.delete_index_object(id)?;
+            report.deleted += 1;
+        }
+        for (id, _) in &report.damaged_plans {
+            lease.renew()?;
+            repository.delete_plan(id)?;
+        }
+        Ok(())
+    })
 }
