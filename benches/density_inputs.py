@@ -216,8 +216,8 @@ def from_tensors(write, name, kind=None, states=("fp32-00300", "fp32-00400")):
     return make
 
 
-def trained_weights(kind):
-    """Published weights, quantized."""
+def trained_weights(kind, from_bf16=False):
+    """Published weights, quantized; `from_bf16`: rounded to bf16 first, as language models are published."""
     def make(folder, settings):
         import density_tensors as tensors
 
@@ -225,6 +225,9 @@ def trained_weights(kind):
             raise FileNotFoundError("a safetensors file of trained weights (--weights)")
         found = tensors.read_safetensors(settings.weights)
         floats = {name: tensor for name, tensor in found.items() if tensor[0] != "I64"}
+        if from_bf16:
+            floats = {name: ("BF16", shape, tensors.to_bf16(tensors.to_floats(dtype, array)))
+                      for name, (dtype, shape, array) in floats.items()}
         tensors.write_gguf(new(folder, 0, "model.gguf"), floats, kind)
     return make
 
@@ -321,6 +324,7 @@ ROWS = {
     "gguf-q5_k": ("GGUF Q5_K, every 100 steps", from_tensors("write_gguf", "model.gguf", "Q5_K")),
     "gguf-q4_k": ("GGUF Q4_K, every 100 steps", from_tensors("write_gguf", "model.gguf", "Q4_K")),
     "trained-q8_0": ("GGUF Q8_0 of published weights", trained_weights("Q8_0")),
+    "trained-bf16-q8_0": ("GGUF Q8_0 of published weights that were bf16", trained_weights("Q8_0", True)),
     "trained-q6_k": ("GGUF Q6_K of published weights", trained_weights("Q6_K")),
     "trained-f16": ("GGUF F16 of published weights", trained_weights("F16")),
     "npz": ("numpy npz, fp32, every 100 steps", from_tensors("write_npz", "model.npz")),

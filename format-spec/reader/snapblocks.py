@@ -2,7 +2,8 @@
 
 from snapbase import LIMITS, Cursor, check
 from snapcrypto import unzstd
-from snaprecords import LAYOUTS, pack_record
+from snaprans import contexts_of_low, contexts_of_others, decode_rans
+from snaprecords import APART, LAYOUTS, pack_record
 
 BASE_NONE, BASE_PREFIX, BASE_XOR = 0, 1, 2
 IDENTITY, PLANES, RECORDS, SPARSE, DELTA = range(5)
@@ -10,11 +11,11 @@ WIDTHS = {IDENTITY: (1,), PLANES: (2, 4, 8), RECORDS: tuple(LAYOUTS), SPARSE: (1
 ESCAPE = 240
 
 
-def decode_part(coder, coded, length, prefix):
+def decode_part(coder, coded, length, prefix, contexts=None):
     if length == 0:
         check(coder == 0 and not coded, "coder", "an empty part is coder 0, length 0")
         return b""
-    check(coder in (0, 1, 2), "number", f"coder {coder}")
+    check(coder in (0, 1, 2, 3), "number", f"coder {coder}")
     check(prefix is None or coder == 1, "coder", "prefix goes with zstd")
     if coder == 0:
         check(len(coded) == length, "mismatch", "raw part")
@@ -22,6 +23,8 @@ def decode_part(coder, coded, length, prefix):
     if coder == 2:
         check(len(coded) == 1, "mismatch", "constant part")
         return coded * length
+    if coder == 3:
+        return decode_rans(coded, length, contexts)
     return unzstd(coded, length, prefix, sized=True)
 
 
@@ -60,7 +63,7 @@ def decode_block(coded, raw_length, base=b""):
         raw = decode_sparse(parts, width, rotate, lead, count, around)
     elif transform == RECORDS:
         layout = LAYOUTS[number]
-        fields = [parts.next(run * count) for run in layout.runs]
+        fields = decode_fields(parts, number, count)
         raw = surround(join_records(layout, fields, count), parts.next(around), lead)
     else:
         planes = [parts.next(count) for _ in range(width)]
@@ -77,9 +80,28 @@ class Parts:
         self.cursor, self.prefix = cursor, prefix
         self.table = [(cursor.u8(), cursor.u32()) for _ in range(count)]
 
-    def next(self, length):
+    def next_coded(self):
         coder, size = self.table.pop(0)
-        return decode_part(coder, self.cursor.take(size), length, self.prefix)
+        return coder, self.cursor.take(size)
+
+    def next(self, length):
+        return decode_part(*self.next_coded(), length, self.prefix)
+
+
+def decode_fields(parts, number, count):
+    """The fields of all records of a layout: `hi` before `lo`, both before the others of layout 136."""
+    layout = LAYOUTS[number]
+    others = 4 if number == APART else None
+    coded = [parts.next_coded() for _ in layout.runs]
+    fields = [b""] * len(coded)
+    for field in sorted(range(len(coded)), key=lambda field: (field == others, field in layout.lows)):
+        run, contexts = layout.runs[field], None
+        if field in layout.lows:
+            contexts = contexts_of_low(fields[field + 1])
+        elif field == others:
+            contexts = contexts_of_others(fields[0], fields[1], run)
+        fields[field] = decode_part(*coded[field], run * count, None, contexts)
+    return fields
 
 
 def surround(body, around, lead):

@@ -5,12 +5,13 @@ from snapbase import check
 
 class Layout:
     """`runs`: bytes of each field; `bits`: of each unpacked byte, 8 unless `limits` names the field;
-    `places`: for every bit of a record, which field, byte and bit it comes from."""
+    `places`: for every bit of a record, which field, byte and bit it comes from; `lows`: the fields `lo`."""
 
-    def __init__(self, length, runs, limits=(), places=None):
-        self.length, self.runs, self.limits = length, runs, dict(limits)
+    def __init__(self, length, runs, limits=(), places=None, lows=()):
+        self.length, self.runs, self.limits, self.lows = length, runs, dict(limits), lows
         self.places = places if places is not None else in_order(runs)
-        assert sorted(to for to, _ in self.places) == list(range(8 * length)), "every bit once"
+        every_bit = [(to, 1) for to in range(8 * length)] if self.places else []
+        assert sorted((to, 1) for to, _ in self.places) == every_bit, "every bit once"
 
 
 def in_order(runs, to=0, field=0):
@@ -91,21 +92,23 @@ def iq4_xs():
     return places
 
 
+APART = 136
 LAYOUTS = {
-    2: Layout(18, [1, 1, 16]),
-    3: Layout(20, [1, 1, 1, 1, 16]),
-    6: Layout(22, [1, 1, 32], {2: 5}, q5_simple(2)),
-    7: Layout(24, [1, 1, 1, 1, 32], {4: 5}, q5_simple(4)),
-    8: Layout(34, [1, 1, 32]),
-    10: Layout(84, [16, 64, 1, 1, 1, 1]),
-    11: Layout(110, [128, 16, 1, 1], {0: 6, 1: 6}, q3_k()),
+    2: Layout(18, [1, 1, 16], lows=(0,)),
+    3: Layout(20, [1, 1, 1, 1, 16], lows=(0, 2)),
+    6: Layout(22, [1, 1, 32], {2: 5}, q5_simple(2), (0,)),
+    7: Layout(24, [1, 1, 1, 1, 32], {4: 5}, q5_simple(4), (0, 2)),
+    8: Layout(34, [1, 1, 32], lows=(0,)),
+    10: Layout(84, [16, 64, 1, 1, 1, 1], lows=(2, 4)),
+    11: Layout(110, [128, 16, 1, 1], {0: 6, 1: 6}, q3_k(), (2,)),
     12: Layout(144, [1, 1, 1, 1, 8, 8, 128], {4: 6, 5: 6},
-               in_order([1] * 4) + scales_12(4, 4, 5) + byte_run(16, 6, 128)),
-    13: Layout(176, [1, 1, 1, 1, 8, 8, 256], {4: 6, 5: 6, 6: 5}, q5_k()),
-    14: Layout(210, [256, 16, 1, 1], {0: 6}, q6_k()),
-    20: Layout(18, [1, 1, 16]),
-    23: Layout(136, [1, 1, 8, 128], {2: 6}, iq4_xs()),
+               in_order([1] * 4) + scales_12(4, 4, 5) + byte_run(16, 6, 128), (0, 2)),
+    13: Layout(176, [1, 1, 1, 1, 8, 8, 256], {4: 6, 5: 6, 6: 5}, q5_k(), (0, 2)),
+    14: Layout(210, [256, 16, 1, 1], {0: 6}, q6_k(), (2,)),
+    20: Layout(18, [1, 1, 16], lows=(0,)),
+    23: Layout(136, [1, 1, 8, 128], {2: 6}, iq4_xs(), (0,)),
     39: Layout(17, [1, 16]),
+    APART: Layout(34, [1, 1, 1, 1, 31], {2: 5}, [], (0,)),
 }
 
 
@@ -113,15 +116,35 @@ def pack_record(layout, runs):
     """The record whose fields are `runs`."""
     for field, bits in layout.limits.items():
         check(all(byte >> bits == 0 for byte in runs[field]), "value", "bits beyond a field")
+    if layout is LAYOUTS[APART]:
+        return pack_apart(*runs)
     record = bytearray(layout.length)
     for to, (field, at, bit) in layout.places:
         record[to // 8] |= (runs[field][at] >> bit & 1) << to % 8
     return bytes(record)
 
 
+def pack_apart(low, high, place, greatest, others):
+    quants = [code >> 1 if code % 2 == 0 else 255 - (code >> 1) for code in others] + list(greatest)
+    at = place[0]
+    quants[at], quants[31] = quants[31], quants[at]
+    return low + high + bytes(quants)
+
+
 def unpack_record(layout, record):
     """The fields of a record."""
+    if layout is LAYOUTS[APART]:
+        return unpack_apart(record)
     runs = [bytearray(run) for run in layout.runs]
     for to, (field, at, bit) in layout.places:
         runs[field][at] |= (record[to // 8] >> to % 8 & 1) << bit
     return [bytes(run) for run in runs]
+
+
+def unpack_apart(record):
+    quants = bytearray(record[2:])
+    place = max(range(32), key=lambda at: (abs((quants[at] ^ 128) - 128), -at))
+    greatest = quants[place]
+    quants[place] = quants[31]
+    others = bytes(2 * quant if quant < 128 else 511 - 2 * quant for quant in quants[:31])
+    return [record[:1], record[1:2], bytes([place]), bytes([greatest]), others]

@@ -150,6 +150,9 @@ class Sets:
     def transforms(self, case):
         return self.blocks(case)
 
+    def rans(self, case):
+        return self.blocks(case)
+
     def packs(self, case):
         if case["op"] == "directory":
             return {"blocks": fmt.decode_directory(data(case["body"]))}

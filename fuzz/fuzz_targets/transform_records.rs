@@ -8,10 +8,12 @@ use snap::container::QuantKind;
 
 fuzz_target!(|data: &[u8]| {
     let Some(([pick, turn, lead, skip], raw)) = data.split_first_chunk::<4>() else { return };
-    let coder = if pick & 128 == 0 { PartCoder::Raw } else { PartCoder::Literals };
+    let coder = [PartCoder::Raw, PartCoder::Literals, PartCoder::Rans][usize::from(pick >> 5) % 3];
     let lead = *lead;
-    let kind = QuantKind::ALL[usize::from(*pick) % QuantKind::ALL.len()];
-    let coding = Coding::Records { kind, lead, coder };
+    // The last is Q8_0 with the greatest quant apart.
+    let kind = QuantKind::ALL.get(usize::from(pick & 31) % (QuantKind::ALL.len() + 1));
+    let (kind, apart) = kind.map_or((QuantKind::Q8_0, true), |kind| (*kind, false));
+    let coding = Coding::Records { kind, apart, lead, coder };
     let bytes = [*turn; 40];
     let base = Base { use_: BaseUse::Xor, bytes: &bytes, skip: usize::from(*skip) };
     for base in [Base::NONE, base] {

@@ -2,6 +2,7 @@
 
 use super::CodecError;
 use super::coder::{self, PartCoder};
+use super::rans::Contexts;
 use super::scratch;
 use super::transform::{Grid, delta, planes, records, sparse};
 use crate::base::limits::{BASE_MAX_BYTES, BLOCK_BASED_RAW_MAX_BYTES, BLOCK_RAW_MAX_BYTES};
@@ -35,6 +36,8 @@ pub enum Coding {
     Records {
         /// What the records are.
         kind: QuantKind,
+        /// The greatest quant of each record stands apart; [`QuantKind::Q8_0`] alone.
+        apart: bool,
         /// Bytes before the first record.
         lead: u8,
         /// Coder of fields.
@@ -111,8 +114,8 @@ impl Shape {
             Coding::Planes { width, rotate, lead, coder } => {
                 (Self { transform: PLANES, width, rotate, lead }, coder)
             }
-            Coding::Records { kind, lead, coder } => {
-                let width = records::number(kind).ok_or(CodecError::invalid("layout of records"))?;
+            Coding::Records { kind, apart, lead, coder } => {
+                let width = records::number(kind, apart).ok_or(CodecError::invalid("layout of records"))?;
                 (Self { transform: RECORDS, width, rotate: 0, lead }, coder)
             }
             Coding::Sparse { width, rotate, lead, coder } => {
@@ -197,39 +200,50 @@ fn encode_parts(
 ) -> Result<Vec<u8>, CodecError> {
     let (shape, coder) = Shape::of(coding)?;
     let grid = shape.grid(data.len())?;
-    let from_parts = |lengths: &[usize], mut parts: &[u8]| {
+    let from_parts = |lengths: &[usize], parts: &[u8], layout: Option<records::Layout>| {
         let mut block = Assembly::new(room, front_bytes, shape, base, data.len(), lengths.len())?;
-        for length in lengths {
-            let (part, after) = parts.split_at(*length);
-            let number = coder::encode_part(part, coder, &mut block.out)?;
+        let parts = cut(parts, lengths);
+        for (at, part) in parts.iter().enumerate() {
+            let leaned = layout.and_then(|layout| layout.contexts_for_writer(at, &parts));
+            let contexts = leaned.as_ref().map(|(bytes, run)| Contexts { bytes, run: *run });
+            let number = coder::encode_part(part, coder, contexts, &mut block.out)?;
             block.end_part(number)?;
-            parts = after;
         }
         Ok(block.out)
     };
     match shape.transform {
-        IDENTITY => from_parts(&[data.len()], data),
+        IDENTITY => from_parts(&[data.len()], data, None),
         PLANES => scratch::with_parts(data.len(), |parts| {
             let lengths = planes::split_block(data, grid, u32::from(shape.rotate), parts);
-            from_parts(&lengths, parts)
+            from_parts(&lengths, parts, None)
         }),
         RECORDS => {
             let layout = shape.layout()?;
             scratch::with_parts(layout.room(data.len(), grid), |parts| {
                 let lengths = layout.split_block(data, grid, parts);
-                from_parts(&lengths, parts)
+                from_parts(&lengths, parts, Some(layout))
             })
         }
         SPARSE => scratch::with_parts(sparse::room(data.len(), grid), |parts| {
             let lengths = sparse::split_block(data, grid, u32::from(shape.rotate), parts)
                 .ok_or(CodecError::invalid("length"))?;
-            from_parts(&lengths, parts)
+            from_parts(&lengths, parts, None)
         }),
         _ => scratch::with_parts(data.len(), |parts| {
             let lengths = delta::split_block(data, grid, parts);
-            from_parts(&lengths, parts)
+            from_parts(&lengths, parts, None)
         }),
     }
+}
+
+fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
+    let mut parts = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let (part, after) = bytes.split_at(*length);
+        parts.push(part);
+        bytes = after;
+    }
+    parts
 }
 
 /// What a seal appends, so that it needs no new memory.

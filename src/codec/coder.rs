@@ -1,4 +1,4 @@
-//! Coders of one part: raw, zstd, constant.
+//! Coders of one part: raw, zstd, constant, rans.
 
 use std::cell::RefCell;
 
@@ -6,6 +6,7 @@ use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ParamSwitch, ResetDire
 
 use super::CodecError;
 use super::estimate::Histogram;
+use super::rans::{self, Contexts, Plan};
 use crate::format::wire::length;
 use crate::format::zstd_frame::{ContentSize, WINDOW_LOG_MAX, require_plain};
 
@@ -22,12 +23,22 @@ pub enum PartCoder {
     /// A zstd frame with literals only: no match search, Huffman coding. Parts that a sample shows to be
     /// noise stay raw untried; where one byte rules, a search for matches is tried too.
     Literals,
+    /// As literals, or by the coder *rans* where that is shorter by a 400th.
+    Rans,
 }
 
 /// Numbers of the coders in the part table.
 pub(super) const RAW: u8 = 0;
 pub(super) const ZSTD: u8 = 1;
 pub(super) const CONSTANT: u8 = 2;
+pub(super) const RANS: u8 = 3;
+
+/// What rANS must save of a part, one in so many bytes, since it takes longer to decode.
+const RANS_WORTH: usize = 400;
+/// Shortest part that it is tried on.
+const RANS_MIN_BYTES: usize = 256;
+/// Bytes that share a table of Huffman codes in a zstd frame.
+const LITERALS_PIECE_BYTES: usize = 128 << 10;
 
 /// A level so fast that the match finder skips everything; the literals are coded nevertheless.
 const LITERALS_LEVEL: i32 = -100_000;
@@ -53,7 +64,13 @@ thread_local! {
 }
 
 /// Appends `part` as coded to `out` and returns the number of its coder.
-pub(super) fn encode_part(part: &[u8], coder: PartCoder, out: &mut Vec<u8>) -> Result<u8, CodecError> {
+/// A coder that knows contexts may code by these.
+pub(super) fn encode_part(
+    part: &[u8],
+    coder: PartCoder,
+    contexts: Option<Contexts>,
+    out: &mut Vec<u8>,
+) -> Result<u8, CodecError> {
     let start = out.len();
     if let Some(first) = part.first()
         && part.len() > 1
@@ -65,21 +82,69 @@ pub(super) fn encode_part(part: &[u8], coder: PartCoder, out: &mut Vec<u8>) -> R
     match coder {
         PartCoder::Raw => {}
         PartCoder::Zstd { level } => append_shorter(part, level, false, start, out)?,
-        PartCoder::Literals => {
-            let sample = Histogram::of_places(part);
-            if sample.bits_per_byte() < NOISE_BITS {
-                append_shorter(part, LITERALS_LEVEL, true, start, out)?;
-            }
-            if sample.greatest_hundredths() >= RULING_HUNDREDTHS {
-                append_shorter(part, RUNS_LEVEL, false, start, out)?;
-            }
-        }
+        PartCoder::Literals => append_literals(part, start, out)?,
+        PartCoder::Rans => return append_rans(part, contexts, start, out),
     }
+    Ok(end_part(part, start, out))
+}
+
+/// Returns the coder of what stands behind `start`; where nothing does, puts the part there as it is.
+fn end_part(part: &[u8], start: usize, out: &mut Vec<u8>) -> u8 {
     if out.len() == start {
         out.extend_from_slice(part);
-        return Ok(RAW);
+        return RAW;
     }
-    Ok(ZSTD)
+    ZSTD
+}
+
+fn append_literals(part: &[u8], start: usize, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let sample = Histogram::of_places(part);
+    if sample.bits_per_byte() < NOISE_BITS {
+        append_shorter(part, LITERALS_LEVEL, true, start, out)?;
+    }
+    if sample.greatest_hundredths() >= RULING_HUNDREDTHS {
+        append_shorter(part, RUNS_LEVEL, false, start, out)?;
+    }
+    Ok(())
+}
+
+/// Puts `part` behind `start` as literals or by rANS, and returns the number of the coder.
+fn append_rans(
+    part: &[u8],
+    contexts: Option<Contexts>,
+    start: usize,
+    out: &mut Vec<u8>,
+) -> Result<u8, CodecError> {
+    let plan = if part.len() < RANS_MIN_BYTES { None } else { Plan::of(part, contexts) };
+    let is_worth = |plan: &Plan, other: usize| plan.bytes * RANS_WORTH < other * (RANS_WORTH - 1);
+    let Some(plan) = plan.filter(|plan| is_worth(plan, part.len())) else {
+        append_literals(part, start, out)?;
+        return Ok(end_part(part, start, out));
+    };
+    if !is_worth(&plan, literals_floor(part)) {
+        append_literals(part, start, out)?;
+        if out.len() > start && !is_worth(&plan, out.len() - start) {
+            return Ok(ZSTD);
+        }
+        out.truncate(start);
+    }
+    plan.encode(part, contexts, out);
+    // A plan is an estimate, though a close one.
+    if out.len() - start >= part.len() {
+        out.truncate(start);
+        return Ok(end_part(part, start, out));
+    }
+    Ok(RANS)
+}
+
+/// Returns a length that `part` does not come below as literals; nothing is known of parts with long runs.
+fn literals_floor(part: &[u8]) -> usize {
+    let floor = |piece| {
+        let histogram = Histogram::of(piece);
+        let is_ruled = histogram.greatest_hundredths() >= RULING_HUNDREDTHS;
+        if is_ruled { 0.0 } else { histogram.bits_per_byte() * piece.len() as f64 / 8.0 }
+    };
+    part.chunks(LITERALS_PIECE_BYTES).map(floor).sum::<f64>() as usize
 }
 
 /// Puts the frame of `part` behind `start` of `out`, if it is shorter than what stands there, or than the
@@ -166,6 +231,7 @@ pub(super) fn decode_part<'a>(
     number: u8,
     coded: &'a [u8],
     prefix: Option<&[u8]>,
+    contexts: Option<Contexts>,
     room: &'a mut [u8],
 ) -> Result<&'a [u8], CodecError> {
     match (number, room.len()) {
@@ -181,7 +247,11 @@ pub(super) fn decode_part<'a>(
             }
             _ => Err(CodecError::invalid("constant part")),
         },
-        (RAW | ZSTD | CONSTANT, _) => Err(CodecError::invalid("part length")),
+        (RANS, 1..) => {
+            rans::decode(coded, contexts, room).ok_or(CodecError::invalid("rans part"))?;
+            Ok(room)
+        }
+        (RAW | ZSTD | CONSTANT | RANS, _) => Err(CodecError::invalid("part length")),
         _ => Err(CodecError::Unknown { what: "coder", number }),
     }
 }

@@ -5,8 +5,9 @@ use super::block::{
     Base, BaseUse, HEAD_BYTES, IDENTITY, PART_BYTES, PLANES, RECORDS, SPARSE, Shape, require_bounds,
 };
 use super::coder;
+use super::rans::Contexts;
 use super::scratch;
-use super::transform::{Grid, delta, planes, sparse};
+use super::transform::{Grid, delta, planes, records, sparse};
 use crate::base::limits::BLOCK_RAW_MAX_BYTES;
 
 /// Returns the plaintext of a coded block, which must have `raw_bytes` bytes; `base` is empty without bases.
@@ -69,7 +70,7 @@ fn decode_whole(rest: &[u8], prefix: Option<&[u8]>, raw: &mut [u8]) -> Result<()
     match number {
         coder::RAW if coded.len() == raw.len() => raw.copy_from_slice(coded),
         coder::RAW => return Err(CodecError::invalid("part length")),
-        _ => drop(coder::decode_part(number, coded, prefix, raw)?),
+        _ => drop(coder::decode_part(number, coded, prefix, None, raw)?),
     }
     Ok(())
 }
@@ -83,9 +84,9 @@ fn decode_parts(rest: &[u8], shape: Shape, grid: Grid, raw: &mut [u8]) -> Result
         }),
         RECORDS => {
             let layout = shape.layout()?;
-            let lengths = layout.lengths(raw_bytes, grid);
             scratch::with_parts(layout.room(raw_bytes, grid), |room| {
-                let decoded = Parts::new(rest, lengths.len(), room)?.all(&lengths)?;
+                let lengths = layout.lengths(raw_bytes, grid);
+                let decoded = decode_fields(Parts::new(rest, lengths.len(), room)?, layout, &lengths)?;
                 let (outside, fields) = decoded.split_last().ok_or(CodecError::invalid("part table"))?;
                 let fits = layout.merge(fields, grid.place_rest(outside, raw));
                 if fits { Ok(()) } else { Err(CodecError::invalid("field of a record")) }
@@ -105,6 +106,26 @@ fn decode_parts(rest: &[u8], shape: Shape, grid: Grid, raw: &mut [u8]) -> Result
             })
         }
     }
+}
+
+/// Returns the parts of a block of records: first those that lean on no other.
+fn decode_fields<'a>(
+    mut parts: Parts<'a>,
+    layout: records::Layout,
+    lengths: &[usize],
+) -> Result<Vec<&'a [u8]>, CodecError> {
+    let mut rooms = records::cut_mut(std::mem::take(&mut parts.room), lengths);
+    let coded: Vec<_> = lengths.iter().map(|_| parts.next_coded()).collect::<Result<_, _>>()?;
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|part| layout.leaning(*part));
+    let mut decoded: Vec<&[u8]> = vec![&[]; lengths.len()];
+    for part in order {
+        let leaned = layout.contexts(part, &decoded);
+        let contexts = leaned.as_ref().map(|(bytes, run)| Contexts { bytes, run: *run });
+        let (number, coded) = coded[part];
+        decoded[part] = coder::decode_part(number, coded, None, contexts, std::mem::take(&mut rooms[part]))?;
+    }
+    Ok(decoded)
 }
 
 fn decode_sparse(parts: &mut Parts, shape: Shape, grid: Grid, raw: &mut [u8]) -> Result<(), CodecError> {
@@ -162,7 +183,7 @@ impl<'a> Parts<'a> {
         let (room, after) =
             room.split_at_mut_checked(part_bytes).ok_or(CodecError::invalid("part length"))?;
         self.room = after;
-        coder::decode_part(number, coded, None, room)
+        coder::decode_part(number, coded, None, None, room)
     }
 
     /// Returns the next parts, which have these lengths.

@@ -5,6 +5,7 @@ mod choose;
 mod coder;
 mod decode;
 mod estimate;
+mod rans;
 mod sample;
 mod scratch;
 mod transform;

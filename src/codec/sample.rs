@@ -6,7 +6,7 @@ use super::coder::PartCoder;
 use super::estimate::Histogram;
 use super::scratch;
 use super::transform::{planes, sparse};
-use crate::container::Element;
+use crate::container::{Element, QuantKind};
 
 /// A sample that is shorter tells nothing about planes.
 const NUMBERS_MIN_BYTES: usize = 1024;
@@ -80,8 +80,12 @@ impl Sample {
             Offers { sample: self, best: (literal + self.table_bytes(), Coding::Whole(coder)), zeros };
         match hint {
             Hint::Elements(Element::Quant(kind)) => {
-                let coding = Coding::Records { kind, lead: 0, coder };
-                offers.take(self.coded_size(coding), coding);
+                for apart in [false, true] {
+                    let coding = Coding::Records { kind, apart, lead: 0, coder: PartCoder::Rans };
+                    if !apart || kind == QuantKind::Q8_0 {
+                        offers.take(self.coded_size(coding), coding);
+                    }
+                }
             }
             Hint::Elements(element) if element != Element::Bytes => offers.known(element),
             _ => offers.unknown(literal),

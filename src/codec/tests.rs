@@ -33,13 +33,18 @@ fn codings(coder: PartCoder) -> Vec<Coding> {
     }
     for kind in QuantKind::ALL {
         for lead in [0, 1, 16] {
-            all.push(Coding::Records { kind, lead, coder });
+            for apart in [false, true] {
+                if !apart || kind == QuantKind::Q8_0 {
+                    all.push(Coding::Records { kind, apart, lead, coder });
+                }
+            }
         }
     }
     all
 }
 
-const CODERS: [PartCoder; 3] = [PartCoder::Raw, PartCoder::Zstd { level: 3 }, PartCoder::Literals];
+const CODERS: [PartCoder; 4] =
+    [PartCoder::Raw, PartCoder::Zstd { level: 3 }, PartCoder::Literals, PartCoder::Rans];
 
 fn noise(seed: &str, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
@@ -199,7 +204,7 @@ fn fields_with_bits_that_a_record_has_no_room_for_are_refused() {
     let cases = [(QuantKind::Q5_0, 22), (QuantKind::Q4K, 144), (QuantKind::Q5K, 176), (QuantKind::Q6K, 210)];
     for (kind, length) in cases {
         let raw = noise("record", length);
-        let coding = Coding::Records { kind, lead: 0, coder: PartCoder::Raw };
+        let coding = Coding::Records { kind, apart: false, lead: 0, coder: PartCoder::Raw };
         let base = [0];
         let coded = encode(&raw, coding, base_of(BaseUse::Xor, &base, 0)).unwrap();
         let refused = (8 * coded.len() - 8 * 255.min(length)..8 * coded.len()).filter(|bit| {

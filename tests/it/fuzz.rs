@@ -36,6 +36,7 @@ macro_rules! targets {
 
 targets! {
     block "../../fuzz/fuzz_targets/block.rs"
+    coder_rans "../../fuzz/fuzz_targets/coder_rans.rs"
     config "../../fuzz/fuzz_targets/config.rs"
     container "../../fuzz/fuzz_targets/container.rs"
     frame "../../fuzz/fuzz_targets/frame.rs"

@@ -9,6 +9,7 @@ pub(crate) mod chunks;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod packs;
+pub(crate) mod rans;
 pub(crate) mod repository;
 pub(crate) mod sealing;
 pub(crate) mod transforms;
@@ -42,7 +43,7 @@ pub(crate) const REPOSITORY: RepositoryId = RepositoryId([
 pub(crate) const TIME: Time = Time { seconds: 1_767_225_600, nanoseconds: 123_456_789 };
 
 /// Names of the sets, in the order in which they are checked.
-pub(crate) const SETS: [&str; 15] = [
+pub(crate) const SETS: [&str; 16] = [
     "keys",
     "xaes",
     "sealed",
@@ -58,6 +59,7 @@ pub(crate) const SETS: [&str; 15] = [
     "leases",
     "transforms",
     "chains",
+    "rans",
 ];
 
 /// Cases of older sets that refuse what became allowed: set, name, and the case of a later set that
@@ -130,6 +132,7 @@ pub(crate) fn set(name: &str) -> Cases {
         "leases" => bodies::leases(),
         "transforms" => transforms::transforms(),
         "chains" => packs::chains(),
+        "rans" => rans::rans(),
         _ => Cases::default(),
     }
 }

@@ -177,8 +177,8 @@ fn records(cases: &mut Cases) {
             // Skipping into a base of one zero keeps the encoder from falling back to identity.
             let base = Data::Hex(vec![0]);
             let of_base = Base { use_: codec::BaseUse::Xor, bytes: &[0], skip: 0 };
-            let block =
-                codec::encode(&raw, Coding::Records { kind, lead, coder }, of_base).expect("a coding");
+            let block = codec::encode(&raw, Coding::Records { kind, apart: false, lead, coder }, of_base)
+                .expect("a coding");
             let mut fields = fields(&block, raw.len(), &base);
             fields["raw"] = json!(hex(&raw));
             cases.good(&format!("records {word}, {records} after {lead}"), fields);

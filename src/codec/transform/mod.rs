@@ -2,6 +2,7 @@
 //!
 //! Splitting writes the parts one after the other into one buffer; merging takes them as slices.
 
+mod apart;
 pub(super) mod delta;
 pub(super) mod planes;
 pub(super) mod records;

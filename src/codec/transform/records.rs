@@ -3,66 +3,122 @@
 //! A record is unpacked first (packed scales and high bits become bytes of their own), so that every field is
 //! a run of bytes; the runs of all records form the parts.
 
-use super::Grid;
 use super::unpack::{pack, unpack};
+use super::{Grid, apart};
+use crate::codec::rans::contexts_before;
 use crate::container::QuantKind;
 
 /// Greatest length of an unpacked record.
 const UNPACKED_MAX: usize = 276;
+/// The bits of the high byte of an f16 that are of its mantissa.
+const HIGH_MASK: u8 = 3;
+/// Scales on each side that one is compared with.
+const AROUND: usize = 4;
 
 /// How records of one kind are stored.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::codec) struct Layout {
     kind: QuantKind,
+    /// The greatest quant of each record stands apart.
+    apart: bool,
     /// Bytes of one record.
     pub(in crate::codec) record_bytes: usize,
     /// Bytes that one record gives to each part.
     runs: &'static [usize],
+    /// Parts that are the low bytes of scales; the high bytes are the part behind.
+    lows: &'static [usize],
 }
 
-/// Every kind and its number, which is the type's number in GGUF files.
-const KINDS: [(u8, QuantKind); 13] = [
-    (2, QuantKind::Q4_0),
-    (3, QuantKind::Q4_1),
-    (6, QuantKind::Q5_0),
-    (7, QuantKind::Q5_1),
-    (8, QuantKind::Q8_0),
-    (10, QuantKind::Q2K),
-    (11, QuantKind::Q3K),
-    (12, QuantKind::Q4K),
-    (13, QuantKind::Q5K),
-    (14, QuantKind::Q6K),
-    (20, QuantKind::Iq4Nl),
-    (23, QuantKind::Iq4Xs),
-    (39, QuantKind::Mxfp4),
+/// What a field is coded by, where that is not what stands before it; fields lean on those of earlier kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::codec) enum Leaning {
+    /// Nothing else.
+    None,
+    /// The lowest bits of this part's byte of the same record.
+    High(usize),
+    /// How far the scale of a record, low and high bytes in parts 0 and 1, is above those around it.
+    Scales,
+}
+
+/// Every number, its kind, which has this number in GGUF files, and whether the greatest quant stands apart,
+/// for which 128 is added.
+const LAYOUTS: [(u8, QuantKind, bool); 14] = [
+    (2, QuantKind::Q4_0, false),
+    (3, QuantKind::Q4_1, false),
+    (6, QuantKind::Q5_0, false),
+    (7, QuantKind::Q5_1, false),
+    (8, QuantKind::Q8_0, false),
+    (10, QuantKind::Q2K, false),
+    (11, QuantKind::Q3K, false),
+    (12, QuantKind::Q4K, false),
+    (13, QuantKind::Q5K, false),
+    (14, QuantKind::Q6K, false),
+    (20, QuantKind::Iq4Nl, false),
+    (23, QuantKind::Iq4Xs, false),
+    (39, QuantKind::Mxfp4, false),
+    (136, QuantKind::Q8_0, true),
 ];
 
-/// Returns the number of a layout.
-pub(in crate::codec) fn number(kind: QuantKind) -> Option<u8> {
-    KINDS.iter().find(|(_, known)| *known == kind).map(|(number, _)| *number)
+/// Returns the number of a layout; `None` where there is none of a kind with the greatest apart.
+pub(in crate::codec) fn number(kind: QuantKind, apart: bool) -> Option<u8> {
+    let mut layouts = LAYOUTS.iter();
+    layouts.find(|(_, known, is_apart)| (*known, *is_apart) == (kind, apart)).map(|(number, ..)| *number)
 }
 
 /// Returns the layout of a number; `None` for a number without one.
 pub(in crate::codec) fn layout(number: u8) -> Option<Layout> {
-    let (_, kind) = *KINDS.iter().find(|(known, _)| *known == number)?;
-    let runs: &[usize] = match kind {
-        QuantKind::Q4_0 | QuantKind::Iq4Nl => &[1, 1, 16],
-        QuantKind::Q4_1 => &[1, 1, 1, 1, 16],
-        QuantKind::Q5_0 => &[1, 1, 32],
-        QuantKind::Q5_1 => &[1, 1, 1, 1, 32],
-        QuantKind::Q8_0 => &[1, 1, 32],
-        QuantKind::Q2K => &[16, 64, 1, 1, 1, 1],
-        QuantKind::Q3K => &[128, 16, 1, 1],
-        QuantKind::Q4K => &[1, 1, 1, 1, 8, 8, 128],
-        QuantKind::Q5K => &[1, 1, 1, 1, 8, 8, 256],
-        QuantKind::Q6K => &[256, 16, 1, 1],
-        QuantKind::Iq4Xs => &[1, 1, 8, 128],
-        QuantKind::Mxfp4 => &[1, 16],
+    let (_, kind, apart) = *LAYOUTS.iter().find(|(known, ..)| *known == number)?;
+    let (runs, lows): (&[usize], &[usize]) = match kind {
+        QuantKind::Q4_0 | QuantKind::Iq4Nl => (&[1, 1, 16], &[0]),
+        QuantKind::Q4_1 => (&[1, 1, 1, 1, 16], &[0, 2]),
+        QuantKind::Q5_0 => (&[1, 1, 32], &[0]),
+        QuantKind::Q5_1 => (&[1, 1, 1, 1, 32], &[0, 2]),
+        QuantKind::Q8_0 if apart => (apart::RUNS, &[0]),
+        QuantKind::Q8_0 => (&[1, 1, 32], &[0]),
+        QuantKind::Q2K => (&[16, 64, 1, 1, 1, 1], &[2, 4]),
+        QuantKind::Q3K => (&[128, 16, 1, 1], &[2]),
+        QuantKind::Q4K => (&[1, 1, 1, 1, 8, 8, 128], &[0, 2]),
+        QuantKind::Q5K => (&[1, 1, 1, 1, 8, 8, 256], &[0, 2]),
+        QuantKind::Q6K => (&[256, 16, 1, 1], &[2]),
+        QuantKind::Iq4Xs => (&[1, 1, 8, 128], &[0]),
+        QuantKind::Mxfp4 => (&[1, 16], &[]),
     };
-    Some(Layout { kind, record_bytes: usize::try_from(kind.record_bytes()).ok()?, runs })
+    Some(Layout { kind, apart, record_bytes: usize::try_from(kind.record_bytes()).ok()?, runs, lows })
 }
 
 impl Layout {
+    /// Returns what a part leans on; of the parts it names, none leans on others that do.
+    pub(in crate::codec) fn leaning(self, part: usize) -> Leaning {
+        match part {
+            4 if self.apart => Leaning::Scales,
+            _ if self.lows.contains(&part) => Leaning::High(part + 1),
+            _ => Leaning::None,
+        }
+    }
+
+    /// Returns a byte of context for each record of a part that leans on `parts`, and the bytes of a record.
+    pub(in crate::codec) fn contexts(self, part: usize, parts: &[&[u8]]) -> Option<(Vec<u8>, usize)> {
+        let run = *self.runs.get(part)?;
+        match self.leaning(part) {
+            Leaning::None => None,
+            Leaning::High(high) => {
+                Some((parts.get(high)?.iter().map(|byte| byte & HIGH_MASK).collect(), run))
+            }
+            Leaning::Scales => Some((above_others(parts.first()?, parts.get(1)?), run)),
+        }
+    }
+
+    /// Returns what a writer of this part may go by: as for a reader, and for the high bytes of scales, which
+    /// are like those before them, what a reader goes by without being told.
+    pub(in crate::codec) fn contexts_for_writer(
+        self,
+        part: usize,
+        parts: &[&[u8]],
+    ) -> Option<(Vec<u8>, usize)> {
+        let is_high = self.lows.iter().any(|low| low + 1 == part);
+        if is_high { Some((contexts_before(parts.get(part)?), 1)) } else { self.contexts(part, parts) }
+    }
+
     /// Returns the length of one unpacked record.
     fn unpacked_bytes(self) -> usize {
         self.runs.iter().sum()
@@ -91,6 +147,10 @@ impl Layout {
             before.copy_from_slice(head);
             after.copy_from_slice(tail);
         }
+        if self.apart {
+            apart::split(body, &mut runs);
+            return lengths;
+        }
         let mut unpacked = [0; UNPACKED_MAX];
         for (at, record) in body.chunks_exact(grid.width).enumerate() {
             unpack(self.kind, record, &mut unpacked);
@@ -106,6 +166,9 @@ impl Layout {
     /// Writes the records whose runs are `parts` into `body`; `false` when an unpacked field has bits that
     /// its record has no room for.
     pub(in crate::codec) fn merge(self, parts: &[&[u8]], body: &mut [u8]) -> bool {
+        if self.apart {
+            return apart::merge(parts, body);
+        }
         let mut unpacked = [0; UNPACKED_MAX];
         for (at, record) in body.chunks_exact_mut(self.record_bytes).enumerate() {
             let mut from = 0;
@@ -121,8 +184,22 @@ impl Layout {
     }
 }
 
+/// Returns how far each scale is above the mean of the [`AROUND`] before it and behind it: f16 as integers,
+/// of which 1024 are an octave, 16 to a step, 128 where they are equal.
+fn above_others(low: &[u8], high: &[u8]) -> Vec<u8> {
+    let scales: Vec<i32> =
+        low.iter().zip(high).map(|(low, high)| u16::from_le_bytes([*low, *high]).into()).collect();
+    let Some(last) = scales.len().checked_sub(1) else { return Vec::new() };
+    let above = |at: usize| {
+        let around = (1..=AROUND).map(|far| scales[at.saturating_sub(far)] + scales[(at + far).min(last)]);
+        let above = 8 * scales[at] - around.sum::<i32>();
+        u8::try_from((128 + (above >> 7)).clamp(0, 255)).unwrap_or(0)
+    };
+    (0..scales.len()).map(above).collect()
+}
+
 /// Cuts `bytes` into pieces of these lengths.
-fn cut_mut<'a>(mut bytes: &'a mut [u8], lengths: &[usize]) -> Vec<&'a mut [u8]> {
+pub(in crate::codec) fn cut_mut<'a>(mut bytes: &'a mut [u8], lengths: &[usize]) -> Vec<&'a mut [u8]> {
     let mut pieces = Vec::with_capacity(lengths.len());
     for length in lengths {
         let (piece, after) = bytes.split_at_mut(*length);

@@ -145,7 +145,7 @@ fn answer(set: &str, case: &Value) -> Result<Value, Refused> {
         "sealed" => sealed(case),
         "chunks" => cut_points(case),
         "lists" => lists(case),
-        "blocks" | "transforms" => {
+        "blocks" | "transforms" | "rans" => {
             let raw =
                 codec::decode(&bytes(&case["coded"]), number(&case["raw_length"]), &bytes(&case["base"]))?;
             if case["raw_blake3"].is_string() {
