@@ -204,7 +204,7 @@ impl<'a, 'r> Numbers<'a, 'r> {
                     return self.lean(&run, start, end, writer);
                 }
                 None if mixed.is_some() => self.misses = 0,
-                None if is_whole || self.standing == Standing::Moved || self.former_end(last).is_none() => {
+                None if is_whole || self.standing == Standing::Moved || !self.ends_within(&run) => {
                     self.unsure_bytes = self.unsure_bytes.saturating_add(run_bytes);
                     return alone(&run, writer);
                 }
@@ -215,6 +215,12 @@ impl<'a, 'r> Numbers<'a, 'r> {
             (self.place, self.unsure_bytes, self.standing) = (end, 0, Standing::Aligned);
         }
         self.mix(&run, writer)
+    }
+
+    /// Tells whether the last chunk in a tensor has former values: what stands between large ones is in none.
+    fn ends_within(&self, run: &[Fresh]) -> bool {
+        let last = run.iter().rfind(|chunk| chunk.place.is_some());
+        last.is_some_and(|last| self.former_end(last).is_some())
     }
 
     /// Returns where the former values of a chunk end.

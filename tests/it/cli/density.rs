@@ -293,6 +293,42 @@ fn former_values_are_found_although_parts_repeat_or_rows_came() {
     assert!(next * 20 < first, "{next} after {first} bytes");
 }
 
+/// A GGUF of bf16 tensors.
+fn gguf(tensors: &[&[u8]]) -> Vec<u8> {
+    const BF16: u32 = 30;
+    let mut file =
+        [&b"GGUF"[..], &3_u32.to_le_bytes(), &(tensors.len() as u64).to_le_bytes(), &[0; 8]].concat();
+    let mut data = Vec::new();
+    for (number, tensor) in tensors.iter().enumerate() {
+        let name = format!("blk.{number}.weight");
+        file.extend([&(name.len() as u64).to_le_bytes(), name.as_bytes(), &1_u32.to_le_bytes()].concat());
+        file.extend((tensor.len() as u64 / 2).to_le_bytes());
+        file.extend([&BF16.to_le_bytes()[..], &(data.len() as u64).to_le_bytes()].concat());
+        data.extend_from_slice(tensor);
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    file.resize(file.len().next_multiple_of(32), 0);
+    [file, data].concat()
+}
+
+#[test]
+fn many_tensors_that_changed_everywhere_cost_their_changes_though_small_ones_stand_between_them() {
+    let change =
+        |at: usize, weight: u16| weight ^ u16::from(blake3::hash(&at.to_le_bytes()).as_bytes()[0] & 3);
+    let (weights, trained) = (checkpoint(700_000, |_, weight| weight), checkpoint(700_000, change));
+    let model = |weights: &[u8]| {
+        let pairs = weights[weights.len() - 4_200_000..].chunks(168_400);
+        let tensors = pairs.flat_map(|pair| <[&[u8]; 2]>::from(pair.split_at(pair.len() - 400)));
+        gguf(&tensors.collect::<Vec<&[u8]>>())
+    };
+    let user = User::with_repository();
+    user.write("src/m.gguf", model(&weights));
+    let first = growth(&user);
+    user.write("src/m.gguf", model(&trained));
+    let next = growth(&user);
+    assert!(next * 10 < first * 3, "{next} after {first} bytes");
+}
+
 #[test]
 fn the_same_weights_in_another_container_cost_next_to_nothing() {
     let user = User::with_repository();
