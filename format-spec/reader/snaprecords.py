@@ -10,8 +10,8 @@ class Layout:
     def __init__(self, length, runs, limits=(), places=None, lows=()):
         self.length, self.runs, self.limits, self.lows = length, runs, dict(limits), lows
         self.places = places if places is not None else in_order(runs)
-        every_bit = [(to, 1) for to in range(8 * length)] if self.places else []
-        assert sorted((to, 1) for to, _ in self.places) == every_bit, "every bit once"
+        every_bit = list(range(8 * length)) if self.places else []
+        assert sorted(to for to, _ in self.places) == every_bit, "every bit once"
 
 
 def in_order(runs, to=0, field=0):

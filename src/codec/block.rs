@@ -200,9 +200,9 @@ fn encode_parts(
 ) -> Result<Vec<u8>, CodecError> {
     let (shape, coder) = Shape::of(coding)?;
     let grid = shape.grid(data.len())?;
-    let from_parts = |lengths: &[usize], parts: &[u8], layout: Option<records::Layout>| {
+    let from_parts = |lengths: &[usize], mut parts: &[u8], layout: Option<records::Layout>| {
         let mut block = Assembly::new(room, front_bytes, shape, base, data.len(), lengths.len())?;
-        let parts = cut(parts, lengths);
+        let parts: Vec<&[u8]> = lengths.iter().filter_map(|length| parts.split_off(..*length)).collect();
         for (at, part) in parts.iter().enumerate() {
             let leaned = layout.and_then(|layout| layout.contexts_for_writer(at, &parts));
             let contexts = leaned.as_ref().map(|(bytes, run)| Contexts { bytes, run: *run });
@@ -234,16 +234,6 @@ fn encode_parts(
             from_parts(&lengths, parts, None)
         }),
     }
-}
-
-fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
-    let mut parts = Vec::with_capacity(lengths.len());
-    for length in lengths {
-        let (part, after) = bytes.split_at(*length);
-        parts.push(part);
-        bytes = after;
-    }
-    parts
 }
 
 /// What a seal appends, so that it needs no new memory.

@@ -120,9 +120,9 @@ fn decode_fields<'a>(
     order.sort_by_key(|part| layout.leaning(*part));
     let mut decoded: Vec<&[u8]> = vec![&[]; lengths.len()];
     for part in order {
-        let leaned = layout.contexts(part, &decoded);
-        let contexts = leaned.as_ref().map(|(bytes, run)| Contexts { bytes, run: *run });
         let (number, coded) = coded[part];
+        let leaned = if number == coder::RANS { layout.contexts(part, &decoded) } else { None };
+        let contexts = leaned.as_ref().map(|(bytes, run)| Contexts { bytes, run: *run });
         decoded[part] = coder::decode_part(number, coded, None, contexts, std::mem::take(&mut rooms[part]))?;
     }
     Ok(decoded)

@@ -5,8 +5,8 @@ use super::choose::{Hint, LEVEL};
 use super::coder::PartCoder;
 use super::estimate::Histogram;
 use super::scratch;
-use super::transform::{planes, sparse};
-use crate::container::{Element, QuantKind};
+use super::transform::{planes, records, sparse};
+use crate::container::Element;
 
 /// A sample that is shorter tells nothing about planes.
 const NUMBERS_MIN_BYTES: usize = 1024;
@@ -81,8 +81,8 @@ impl Sample {
         match hint {
             Hint::Elements(Element::Quant(kind)) => {
                 for apart in [false, true] {
-                    let coding = Coding::Records { kind, apart, lead: 0, coder: PartCoder::Rans };
-                    if !apart || kind == QuantKind::Q8_0 {
+                    if records::number(kind, apart).is_some() {
+                        let coding = Coding::Records { kind, apart, lead: 0, coder: PartCoder::Rans };
                         offers.take(self.coded_size(coding), coding);
                     }
                 }

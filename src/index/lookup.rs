@@ -234,6 +234,12 @@ pub(super) fn visit_copies<W: Wanted>(
     Ok(())
 }
 
+/// Tells whether a copy in `block` is to be read rather than `other`, of which is told whether its pack is
+/// pending deletion.
+fn is_better(pack: &PackState, block: &StoredBlock, other: &(bool, ChunkLocation)) -> bool {
+    (pack.is_pending, block.depth) < (other.0, other.1.block.depth)
+}
+
 /// Chunks with one short name.
 pub type NamedChunks = Vec<(ChunkId, ChunkLocation)>;
 
@@ -245,10 +251,7 @@ impl IndexDatabase {
             let mut best: Vec<Option<(bool, ChunkLocation)>> = vec![None; ids.len()];
             visit_copies(transaction, self.handle, ids, |place, block, pack, place_in_block| {
                 let Some(best) = best.get_mut(place) else { return Ok(()) };
-                let is_better = best.as_ref().is_none_or(|(is_pending, location)| {
-                    (pack.is_pending, block.depth) < (*is_pending, location.block.depth)
-                });
-                if is_better {
+                if best.as_ref().is_none_or(|best| is_better(pack, block, best)) {
                     *best = Some((pack.is_pending, block.chunk_location(pack, place_in_block)?));
                 }
                 Ok(())
@@ -274,20 +277,16 @@ impl IndexDatabase {
     /// [`Self::locate`] sees it): none, or one, or by rare chance several.
     pub fn locate_bases(&self, names: &[BaseName]) -> Result<Vec<NamedChunks>, IndexError> {
         self.read(|transaction| {
-            let mut found: Vec<Vec<(ChunkId, bool, ChunkLocation)>> = vec![Vec::new(); names.len()];
+            let mut found: Vec<Vec<(ChunkId, (bool, ChunkLocation))>> = vec![Vec::new(); names.len()];
             visit_copies(transaction, self.handle, names, |place, block, pack, place_in_block| {
                 let (Some(found), Some(id)) = (found.get_mut(place), block.id(place_in_block)) else {
                     return Ok(());
                 };
                 let known = found.iter().position(|(known, ..)| *known == id);
-                let is_better = known.is_none_or(|at| {
-                    let (_, is_pending, location) = &found[at];
-                    (pack.is_pending, block.depth) < (*is_pending, location.block.depth)
-                });
-                if !is_better {
+                if known.is_some_and(|at| !is_better(pack, block, &found[at].1)) {
                     return Ok(());
                 }
-                let best = (id, pack.is_pending, block.chunk_location(pack, place_in_block)?);
+                let best = (id, (pack.is_pending, block.chunk_location(pack, place_in_block)?));
                 match known {
                     Some(at) => found[at] = best,
                     None => {
@@ -299,8 +298,8 @@ impl IndexDatabase {
                 Ok(())
             })?;
             found.iter_mut().for_each(|found| found.sort_unstable_by_key(|(id, ..)| *id));
-            let best = |found: Vec<(ChunkId, bool, ChunkLocation)>| {
-                found.into_iter().map(|(id, _, location)| (id, location)).collect()
+            let best = |found: Vec<(ChunkId, (bool, ChunkLocation))>| {
+                found.into_iter().map(|(id, (_, location))| (id, location)).collect()
             };
             Ok(found.into_iter().map(best).collect())
         })

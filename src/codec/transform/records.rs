@@ -200,11 +200,5 @@ fn above_others(low: &[u8], high: &[u8]) -> Vec<u8> {
 
 /// Cuts `bytes` into pieces of these lengths.
 pub(in crate::codec) fn cut_mut<'a>(mut bytes: &'a mut [u8], lengths: &[usize]) -> Vec<&'a mut [u8]> {
-    let mut pieces = Vec::with_capacity(lengths.len());
-    for length in lengths {
-        let (piece, after) = bytes.split_at_mut(*length);
-        pieces.push(piece);
-        bytes = after;
-    }
-    pieces
+    lengths.iter().filter_map(|length| bytes.split_off_mut(..*length)).collect()
 }

@@ -18,7 +18,7 @@ use crate::crypto::KeyRing;
 use crate::format::pack::{Content, DirectoryBlock};
 use crate::index::{BlockInfo, PackInfo};
 use crate::maintain::check::directory_of;
-use crate::pack::{PackError, SealedBlock, chunk_id, open_block, parse_pack, verify_chunks};
+use crate::pack::{PackError, SealedBlock, chunk_id, open_block, parse_pack, require_name, verify_chunks};
 use crate::repository::{ChunkReader, ChunkWriter, Error, Repository, WriterStats, describe};
 
 /// Blocks of one pack that are opened together; opened they are at most a MiB each.
@@ -128,10 +128,10 @@ impl<'r> Salvage<'r> {
     /// do.
     pub(super) fn unnamed(&self, id: &PackId) -> Result<Option<RepairedPack>, RepairPacksError> {
         match self.read(id)? {
-            Ok(bytes) if blake3::hash(&bytes).as_bytes() == &id.0 => Ok(None),
             Ok(bytes) => {
+                let Err(error) = require_name(id, &bytes) else { return Ok(None) };
                 self.keep(id, &bytes)?;
-                let why = describe(&PackError::NameMismatch);
+                let why = describe(&error);
                 Ok(Some(RepairedPack { id: *id, why, chunks: 0, moved: 0, elsewhere: 0, lost: 0 }))
             }
             Err(_) => Ok(None),
