@@ -183,7 +183,7 @@ impl<'a, 'r> Numbers<'a, 'r> {
         if let Some(right) = right {
             let begins = first.place.is_none_or(|place| self.is_at(place, self.place));
             let may_mix = begins && (!is_whole || self.standing == Standing::Aligned);
-            if may_mix && last.end().is_some_and(|end| self.is_at(end, right)) {
+            if may_mix && self.ends_at(&run, right) {
                 return self.mix(&run, writer);
             }
             let within = right.saturating_sub(run_bytes + SLACK_BYTES);
@@ -217,10 +217,18 @@ impl<'a, 'r> Numbers<'a, 'r> {
         self.mix(&run, writer)
     }
 
-    /// Tells whether the last chunk in a tensor has former values: what stands between large ones is in none.
+    /// Tells whether the last chunk in a tensor has former values.
     fn ends_within(&self, run: &[Fresh]) -> bool {
-        let last = run.iter().rfind(|chunk| chunk.place.is_some());
-        last.is_some_and(|last| self.former_end(last).is_some())
+        last_in_tensor(run).is_some_and(|(last, _)| self.former_end(last).is_some())
+    }
+
+    /// Tells whether values stand where they stood if the run ended before byte `right` of the earlier
+    /// version. Small tensors behind the last large one may be others now: that one has ended, then as now.
+    fn ends_at(&self, run: &[Fresh], right: u64) -> bool {
+        let last = last_in_tensor(run).and_then(|(last, is_last)| Some((last.end()?, is_last)));
+        last.is_some_and(
+            |(end, is_last)| if is_last { self.is_at(end, right) } else { self.former.is_end(end) },
+        )
     }
 
     /// Returns where the former values of a chunk end.
@@ -309,6 +317,13 @@ impl<'a, 'r> Numbers<'a, 'r> {
         }
         Ok(())
     }
+}
+
+/// Returns the last chunk that is in a tensor, and whether it ends the run: what stands between large tensors
+/// is in none.
+fn last_in_tensor(run: &[Fresh]) -> Option<(&Fresh, bool)> {
+    let at = run.iter().rposition(|chunk| chunk.place.is_some())?;
+    Some((run.get(at)?, at + 1 == run.len()))
 }
 
 fn bytes_of(run: &[Fresh]) -> Vec<u8> {
