@@ -142,9 +142,9 @@ fn literals_floor(part: &[u8]) -> usize {
     let floor = |piece| {
         let histogram = Histogram::of(piece);
         let is_ruled = histogram.greatest_hundredths() >= RULING_HUNDREDTHS;
-        if is_ruled { 0.0 } else { histogram.bits_per_byte() * piece.len() as f64 / 8.0 }
+        if is_ruled { 0 } else { histogram.huffman_bits() / 8 }
     };
-    part.chunks(LITERALS_PIECE_BYTES).map(floor).sum::<f64>() as usize
+    usize::try_from(part.chunks(LITERALS_PIECE_BYTES).map(floor).sum::<u64>()).unwrap_or(usize::MAX)
 }
 
 /// Puts the frame of `part` behind `start` of `out`, if it is shorter than what stands there, or than the
@@ -279,4 +279,34 @@ fn decompress(coded: &[u8], prefix: Option<&[u8]>, room: &mut [u8]) -> Result<()
         })?,
     };
     if written == part_bytes { Ok(()) } else { Err(CodecError::invalid("length of a zstd part")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_take_no_less_than_their_floor_and_little_more() {
+        let mut noise = vec![0; 2 * 300_000];
+        blake3::Hasher::new().update(b"literals").finalize_xof().fill(&mut noise);
+        let part = |value: fn(&[u8]) -> u8| noise.chunks_exact(2).map(value).collect::<Vec<u8>>();
+        let triangle: fn(&[u8]) -> u8 = |pair| pair[0] / 2 + pair[1] / 2;
+        let values: [fn(&[u8]) -> u8; 5] = [
+            triangle,
+            |pair| pair[0] & pair[1],
+            |pair| pair[0] & 15,
+            |pair| u8::from(pair[0] < 90) + u8::from(pair[1] < 9),
+            |pair| u16::from_le_bytes([pair[0], pair[1]]).trailing_zeros().to_le_bytes()[0],
+        ];
+        for part in values.map(part) {
+            for length in [256, 3000, LITERALS_PIECE_BYTES, LITERALS_PIECE_BYTES + 1, part.len()] {
+                let (part, mut coded) = (&part[..length], Vec::new());
+                encode_part(part, PartCoder::Literals, None, &mut coded).unwrap();
+                let floor = literals_floor(part);
+                assert!(coded.len() >= floor, "{length}: {} below {floor}", coded.len());
+                let tables = 200 * (1 + length / LITERALS_PIECE_BYTES);
+                assert!(coded.len() < floor + floor / 50 + tables, "{length}: {} of {floor}", coded.len());
+            }
+        }
+    }
 }

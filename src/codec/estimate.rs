@@ -1,5 +1,8 @@
 //! Sizes that coded bytes would have, from counts of their values.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 /// Bytes that a sample of a part looks at.
 const PLACE_BYTES: usize = 1024;
 const PLACES: usize = 8;
@@ -88,6 +91,19 @@ impl Histogram {
         // Miller and Madow: half a nat for each value beyond the first, over the whole sample.
         let missed = f64::from(values.saturating_sub(1)) * std::f64::consts::LOG2_E / 2.0;
         ((bits + missed) / total).min(8.0)
+    }
+
+    /// Returns the bits of all bytes under the best code of whole bits for each value, without its table.
+    pub(super) fn huffman_bits(&self) -> u64 {
+        let present = self.counts.iter().filter(|count| **count > 0);
+        let mut trees: BinaryHeap<Reverse<u64>> = present.map(|count| Reverse(u64::from(*count))).collect();
+        let mut bits = 0;
+        // Each joining of the two rarest puts a bit before all that is below it.
+        while let (Some(Reverse(one)), Some(Reverse(other))) = (trees.pop(), trees.pop()) {
+            bits += one + other;
+            trees.push(Reverse(one + other));
+        }
+        bits
     }
 
     /// Returns bits for one byte under Huffman codes of zstd, about: no less than one, eight where coding
