@@ -144,8 +144,9 @@ impl Witness {
 
     /// Looks at `repository` and compares it with what was `known` before this call.
     ///
-    /// Asks for the lease and the snapshots, and once more for both when something does not fit: one answer
-    /// of a store proves nothing. A snapshot that either listing shows is there.
+    /// Asks for the lease and the snapshots, and once more for both where nothing is known, the lease has moved
+    /// on or something does not fit: one answer of a store proves nothing. A snapshot that either listing shows
+    /// is not gone; one that both show is there.
     pub fn look(&self, repository: &Repository, known: Option<&Seen>) -> Result<Look, Error> {
         // The lease first: what is dropped after this moves it further than what is remembered.
         let mut seen = Seen {
@@ -155,19 +156,23 @@ impl Witness {
             present: listed(repository)?,
             dropped: Stored::new(),
         };
-        let Some(known) = known else { return Ok(Look { seen, contradiction: None }) };
-        let mut contradiction = compare::contradiction(known, &seen, seen.lease);
-        if contradiction.is_some() || compare::lacks(known, &seen) {
-            seen.present.extend(listed(repository)?);
-            // The lease last: what was dropped before this moved it before.
-            let mut lease = repository.lease_trace()?;
-            if lease.writes < known.lease.writes.max(seen.lease.writes) {
-                // A lease that was read wrong looks like none.
-                lease = repository.lease_trace()?;
-            }
-            contradiction = compare::contradiction(known, &seen, lease);
+        if let Some(known) = known.filter(|known| compare::fits(known, &seen)) {
+            seen.dropped.clone_from(&known.dropped);
+            return Ok(Look { seen, contradiction: None });
         }
-        seen.dropped = compare::dropped(known, &seen);
+        let again = listed(repository)?;
+        let mut shown = seen.present.clone();
+        shown.extend(&again);
+        seen.present.retain(|id, _| again.contains_key(id));
+        let Some(known) = known else { return Ok(Look { seen, contradiction: None }) };
+        // The lease last: what was dropped before this moved it before.
+        let mut lease = repository.lease_trace()?;
+        if lease.writes < known.lease.writes.max(seen.lease.writes) {
+            // A lease that was read wrong looks like none.
+            lease = repository.lease_trace()?;
+        }
+        let contradiction = compare::contradiction(known, &seen, &shown, lease);
+        seen.dropped = compare::dropped(known, &shown);
         Ok(Look { seen, contradiction })
     }
 

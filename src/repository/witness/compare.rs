@@ -3,9 +3,21 @@
 use super::{Contradiction, Seen, Stored};
 use crate::repository::LeaseTrace;
 
-/// Returns how `seen` differs from what was `known` as it never does by regular work. `lease` is its trace
-/// from after the snapshots of `seen` were listed.
-pub(super) fn contradiction(known: &Seen, seen: &Seen, lease: LeaseTrace) -> Option<Contradiction> {
+/// Tells whether `seen` is what was `known`, but for new snapshots.
+pub(super) fn fits(known: &Seen, seen: &Seen) -> bool {
+    seen.lease == known.lease
+        && known.present.keys().all(|id| seen.present.contains_key(id))
+        && contradiction(known, seen, &seen.present, seen.lease).is_none()
+}
+
+/// Returns how `seen` differs from what was `known` as it never does by regular work. What some listing showed
+/// is in `shown`, and `lease` is the trace from after the last one.
+pub(super) fn contradiction(
+    known: &Seen,
+    seen: &Seen,
+    shown: &Stored,
+    lease: LeaseTrace,
+) -> Option<Contradiction> {
     if known.repository != seen.repository || known.is_other(&seen.config) {
         let found = Some(seen.repository).filter(|found| *found != known.repository);
         return Some(Contradiction::Replaced { known: known.repository, found });
@@ -23,19 +35,14 @@ pub(super) fn contradiction(known: &Seen, seen: &Seen, lease: LeaseTrace) -> Opt
     if known.lease.is_held || lease != known.lease {
         return None;
     }
-    let mut gone = known.present.keys().filter(|id| !seen.present.contains_key(id));
+    let mut gone = known.present.keys().filter(|id| !shown.contains_key(id));
     let example = gone.next()?;
     Some(Contradiction::SnapshotsGone { count: 1 + gone.count(), example: *example })
 }
 
-/// Tells whether a snapshot that was `known` is not in `seen`.
-pub(super) fn lacks(known: &Seen, seen: &Seen) -> bool {
-    known.present.keys().any(|id| !seen.present.contains_key(id))
-}
-
-/// Returns the snapshots that are known to be dropped, now that `seen` was compared with what was `known`.
-pub(super) fn dropped(known: &Seen, seen: &Seen) -> Stored {
-    let gone = known.present.iter().filter(|(id, _)| !seen.present.contains_key(id));
+/// Returns the snapshots that are known to be dropped, now that no listing but `shown` has any.
+pub(super) fn dropped(known: &Seen, shown: &Stored) -> Stored {
+    let gone = known.present.iter().filter(|(id, _)| !shown.contains_key(id));
     known.dropped.iter().chain(gone).map(|(id, seconds)| (*id, *seconds)).collect()
 }
 

@@ -209,6 +209,48 @@ fn one_wrong_answer_after_a_forget_elsewhere_raises_no_alarm() {
 }
 
 #[test]
+fn an_old_listing_after_an_own_forget_raises_no_alarm_then_or_later() {
+    let mut looks = 0;
+    for call in 0..40 {
+        let (world, ids, state) = seen();
+        let verbs = [snap::backend::record::Verb::List];
+        let plan = FaultPlan::one(call, call, &verbs, FaultEffect::OldData);
+        let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+        let repository = world.open_through(faulty.clone(), None).unwrap();
+        assert_eq!(remember(state.path(), &repository).unwrap(), None, "list {call}");
+        forget(&repository, &ids[..1], false).unwrap();
+        let before = faulty.reached();
+        for _ in 0..3 {
+            assert_eq!(remember(state.path(), &repository).unwrap(), None, "list {call}");
+        }
+        looks += u64::from(!before && faulty.reached());
+        assert_eq!(remember(state.path(), &world.open(None)).unwrap(), None, "after list {call}");
+    }
+    assert!(looks > 2, "{looks}");
+}
+
+#[test]
+fn an_old_first_listing_is_not_taken_for_what_is_there() {
+    let (mut world, _, _) = seen();
+    let mut looks = 0;
+    for call in 0..8 {
+        let state = tempfile::tempdir().unwrap();
+        let id = world.backup(&Dice::new(call).files());
+        let verbs = [snap::backend::record::Verb::List];
+        let plan = FaultPlan::one(call, call, &verbs, FaultEffect::OldData);
+        let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+        let repository = world.open_through(faulty.clone(), None).unwrap();
+        repository.snapshot_ids().unwrap();
+        world.forget(&[id]);
+        let before = faulty.reached();
+        assert_eq!(remember(state.path(), &repository).unwrap(), None, "list {call}");
+        looks += u64::from(!before && faulty.reached());
+        assert_eq!(remember(state.path(), &world.open(None)).unwrap(), None, "after list {call}");
+    }
+    assert!(looks > 0, "{looks}");
+}
+
+#[test]
 fn one_wrong_listing_raises_no_alarm_and_is_not_taken_for_a_forget() {
     let (world, ids, state) = seen();
     let mut looks = 0;
