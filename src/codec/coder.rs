@@ -285,19 +285,28 @@ fn decompress(coded: &[u8], prefix: Option<&[u8]>, room: &mut [u8]) -> Result<()
 mod tests {
     use super::*;
 
-    #[test]
-    fn literals_take_no_less_than_their_floor_and_little_more() {
+    type Value = fn(&[u8]) -> u8;
+    /// Each value half as often as the one below: Huffman codes take no more than the entropy.
+    const HALVES: Value = |pair| u16::from_le_bytes([pair[0], pair[1]]).trailing_zeros().to_le_bytes()[0];
+    const FEW: Value = |pair| u8::from(pair[0] < 90) + u8::from(pair[1] < 9);
+
+    fn part(value: Value) -> Vec<u8> {
         let mut noise = vec![0; 2 * 300_000];
         blake3::Hasher::new().update(b"literals").finalize_xof().fill(&mut noise);
-        let part = |value: fn(&[u8]) -> u8| noise.chunks_exact(2).map(value).collect::<Vec<u8>>();
-        let triangle: fn(&[u8]) -> u8 = |pair| pair[0] / 2 + pair[1] / 2;
-        let values: [fn(&[u8]) -> u8; 5] = [
-            triangle,
-            |pair| pair[0] & pair[1],
-            |pair| pair[0] & 15,
-            |pair| u8::from(pair[0] < 90) + u8::from(pair[1] < 9),
-            |pair| u16::from_le_bytes([pair[0], pair[1]]).trailing_zeros().to_le_bytes()[0],
-        ];
+        noise.chunks_exact(2).map(value).collect()
+    }
+
+    #[test]
+    fn rans_is_taken_where_it_is_shorter_than_huffman_codes_by_what_it_is_worth() {
+        for (value, number) in [(HALVES, ZSTD), (FEW, RANS)] {
+            assert_eq!(encode_part(&part(value), PartCoder::Rans, None, &mut Vec::new()).unwrap(), number);
+        }
+    }
+
+    #[test]
+    fn literals_take_no_less_than_their_floor_and_little_more() {
+        let values: [Value; 5] =
+            [|pair| pair[0] / 2 + pair[1] / 2, |pair| pair[0] & pair[1], |pair| pair[0] & 15, HALVES, FEW];
         for part in values.map(part) {
             for length in [256, 3000, LITERALS_PIECE_BYTES, LITERALS_PIECE_BYTES + 1, part.len()] {
                 let (part, mut coded) = (&part[..length], Vec::new());

@@ -200,6 +200,29 @@ fn every_flipped_bit_of_head_and_tables_is_refused_or_decodes_to_the_length() {
 }
 
 #[test]
+fn parameters_out_of_their_range_are_refused_whatever_else_fits() {
+    let (coder, raw) = (PartCoder::Raw, noise("parameters", 680));
+    let kind = QuantKind::Q8_0;
+    let cases = [
+        (Coding::Planes { width: 2, rotate: 0, lead: 0, coder }, &[16, 17, 255][..]),
+        (Coding::Planes { width: 8, rotate: 0, lead: 0, coder }, &[64, 65, 255]),
+        (Coding::Sparse { width: 1, rotate: 0, lead: 0, coder }, &[8, 9, 255]),
+        (Coding::Delta { width: 4, lead: 0, coder }, &[1, 31, 32]),
+        (Coding::Records { kind, apart: false, lead: 0, coder }, &[1, 255]),
+    ];
+    for (coding, rotations) in cases {
+        let base = [0];
+        let mut coded = encode(&raw, coding, base_of(BaseUse::Xor, &base, 0)).unwrap();
+        for rotate in rotations {
+            coded[2] = *rotate;
+            assert!(decode(&coded, raw.len(), &base).is_err(), "{coding:?}, rotated by {rotate}");
+        }
+        coded[2] = 0;
+        assert_eq!(decode(&coded, raw.len(), &base).unwrap(), raw, "{coding:?}");
+    }
+}
+
+#[test]
 fn fields_with_bits_that_a_record_has_no_room_for_are_refused() {
     let cases = [(QuantKind::Q5_0, 22), (QuantKind::Q4K, 144), (QuantKind::Q5K, 176), (QuantKind::Q6K, 210)];
     for (kind, length) in cases {
