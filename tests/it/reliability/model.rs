@@ -226,8 +226,8 @@ impl Run {
             return;
         }
         self.damages += 1;
-        // Whoever died with the lease keeps it for two minutes, and nothing here waits for that.
-        self.world.wait(200);
+        // Whoever died with the lease keeps it for four minutes, and nothing here waits for that.
+        self.world.wait(300);
         let context = self.context(&format!("{key} {how}"));
         let repository = self.world.open(Some(self.hosts[host].index.path()));
         let report = self.world.check(&repository);
