@@ -135,6 +135,39 @@ fn what_a_damaged_pack_lost_comes_back_with_a_backup_or_leaves_its_snapshots() {
 }
 
 #[test]
+fn what_did_not_change_is_stored_anew_where_a_part_of_it_is_lost() {
+    let rows = |count: u64| -> String {
+        let row = |n: u64| format!("insert into t values ({n}, '{}');\n", blake3::hash(&n.to_le_bytes()));
+        (0..count).map(row).collect()
+    };
+    // A file of few chunks, and one of more than are looked up together.
+    for count in [2_000, 260_000] {
+        let user = User::with_repository();
+        let mut parts = Vec::new();
+        for step in [1, 2] {
+            let before = packs(&user);
+            user.write("src/shop.sql", rows(count * step / 2));
+            user.ok(&["backup", "src"]);
+            // Of each backup the pack of data, which is larger than that of trees.
+            let new = packs(&user).into_iter().filter(|pack| !before.contains(pack));
+            parts.extend(new.max_by_key(|(_, length)| *length));
+        }
+        assert_eq!(user.summary(&["backup", "src"])["read_bytes"], 0);
+        for (part, _) in parts {
+            std::fs::remove_file(&part).unwrap();
+            assert_eq!(user.run(&["repair", "index"]).code, 13);
+            let read = user.summary(&["backup", "src"])["read_bytes"].as_u64().unwrap();
+            assert_eq!(read, rows(count).len() as u64, "{count} rows, without {part:?}");
+            let path = user.path("src/shop.sql");
+            user.ok(&["dump", "latest", path.to_str().unwrap(), "-o", "back"]);
+            assert!(std::fs::read_to_string(user.path("back")).unwrap() == rows(count), "{count} rows");
+            std::fs::remove_file(user.path("back")).unwrap();
+            assert_eq!(user.summary(&["backup", "src"])["read_bytes"], 0);
+        }
+    }
+}
+
+#[test]
 fn a_copy_restores_to_the_same_bytes_and_is_made_once() {
     let user = with_snapshots(2);
     user.ok(&["init", "--repo", "second", "--raw-key", "second.key"]);

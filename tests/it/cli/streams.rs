@@ -23,6 +23,18 @@ fn an_empty_stdin_is_stored_with_a_warning() {
 }
 
 #[test]
+fn a_stream_is_named_by_a_path_without_detours() {
+    let user = User::with_repository();
+    for name in ["../shop.dump", "a/../shop.dump", "a/./shop.dump", "a//shop.dump", "a/", ".", ".."] {
+        let run = user.run_with_input(&["backup", "--stdin", "--stdin-filename", name], b"dump");
+        assert!(run.code == 2 && run.err.contains("relative name"), "{name}: {run:?}");
+    }
+    assert_eq!(user.snapshot_count(), 0);
+    let run = user.run_with_input(&["backup", "--stdin", "--stdin-filename", "a/shop.dump"], b"dump");
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
 fn a_command_that_succeeds_becomes_a_snapshot_with_its_words() {
     let user = User::with_repository();
     user.ok(&[
