@@ -144,9 +144,9 @@ impl Witness {
 
     /// Looks at `repository` and compares it with what was `known` before this call.
     ///
-    /// Asks for the lease and the snapshots, and once more for both where nothing is known, the lease has moved
-    /// on or something does not fit: one answer of a store proves nothing. A snapshot that either listing shows
-    /// is not gone; one that both show is there.
+    /// Asks for the lease and the snapshots, and once more for both where nothing is known, the lease has
+    /// moved on or something does not fit: one answer of a store proves nothing. A snapshot that either
+    /// listing shows is not gone; one that both show is there.
     pub fn look(&self, repository: &Repository, known: Option<&Seen>) -> Result<Look, Error> {
         // The lease first: what is dropped after this moves it further than what is remembered.
         let mut seen = Seen {

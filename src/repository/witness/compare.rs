@@ -10,8 +10,8 @@ pub(super) fn fits(known: &Seen, seen: &Seen) -> bool {
         && contradiction(known, seen, &seen.present, seen.lease).is_none()
 }
 
-/// Returns how `seen` differs from what was `known` as it never does by regular work. What some listing showed
-/// is in `shown`, and `lease` is the trace from after the last one.
+/// Returns how `seen` differs from what was `known` as it never does by regular work. What some listing
+/// showed is in `shown`, and `lease` is the trace from after the last one.
 pub(super) fn contradiction(
     known: &Seen,
     seen: &Seen,

@@ -292,9 +292,9 @@ impl World {
 
     /// Prunes all that no snapshot needs, and fails unless nothing but what is needed is left.
     ///
-    /// Where two packs hold a chunk, and one of them in a block that stays whole for other chunks, the copy that
-    /// stands first in the index counts. That may be another one once the index is written anew, and the pack
-    /// of the first is then for the next prune; so they need not come to rest at once.
+    /// Where two packs hold a chunk, and one of them in a block that stays whole for other chunks, the copy
+    /// that stands first in the index counts. That may be another one once the index is written anew, and the
+    /// pack of the first is then for the next prune; so they need not come to rest at once.
     pub(super) fn require_no_garbage(&self, context: &str) {
         let prune_once = || prune(&self.open(None), prune_options(0)).unwrap();
         let is_at_rest = |report: PruneReport| report.deleted.count == 0 && report.written.count == 0;
