@@ -121,6 +121,20 @@ fn code(c: &mut Criterion) {
     }
 }
 
+/// Returns records of Q8_0 of bf16 weights: a scale as f16, and 32 quants.
+fn quantized(weights: &[u8]) -> Vec<u8> {
+    let widened = |bytes: &[u8]| f32::from_bits(u32::from(u16::from_le_bytes([bytes[0], bytes[1]])) << 16);
+    let record = |run: &[u8]| {
+        let values: Vec<f32> = run.chunks_exact(2).map(widened).collect();
+        let scale = values.iter().fold(0_f32, |greatest, value| greatest.max(value.abs())) / 127.0;
+        // Scales are in the range where an f16 is an f32 with fewer bits and another bias.
+        let half = ((scale.to_bits() >> 13) - (112 << 10)) as u16;
+        let quants = values.iter().map(|value| ((value / scale).round() as i8).cast_unsigned());
+        half.to_le_bytes().into_iter().chain(quants).collect::<Vec<u8>>()
+    };
+    weights.chunks_exact(64).flat_map(record).collect()
+}
+
 /// Transforms and bases, as `choose` and `choose_xor` pick them; "encode and check" is what a writer pays.
 fn transforms(c: &mut Criterion) {
     let narrow = weights(BLOCK_BYTES);
@@ -137,8 +151,7 @@ fn transforms(c: &mut Criterion) {
         next.chunks_mut(2).step_by(one_in).for_each(|element| element[0] ^= 0x15);
         next
     };
-    let quants: Vec<u8> =
-        noise(BLOCK_BYTES).chunks_exact(34).flat_map(|record| record.iter().map(|b| b / 2)).collect();
+    let quants = quantized(&weights(BLOCK_BYTES / 34 * 64));
     let elements = Hint::Elements;
     let cases = [
         ("bf16", &narrow, None, elements(Element::Bf16)),

@@ -23,12 +23,19 @@ pub(super) fn split(body: &[u8], runs: &mut [&mut [u8]]) {
         let at = place_of_greatest(quants);
         (*low, *high) = (*d_low, *d_high);
         (*place, *greatest) = (at.to_le_bytes()[0], quants[at % QUANTS]);
-        let mut quants = *quants;
-        quants.swap(at % QUANTS, OTHERS);
         for (other, quant) in others.iter_mut().zip(quants) {
-            *other = quant << 1 ^ (quant.cast_signed() >> 7).cast_unsigned();
+            *other = folded(*quant);
+        }
+        // Written over what went into vectors: exchanged before, it would wait for its own bytes.
+        if let Some(other) = others.get_mut(at) {
+            *other = folded(quants[OTHERS]);
         }
     }
+}
+
+/// Returns 0, 1, 2, 3 … for 0, −1, 1, −2 ….
+fn folded(quant: u8) -> u8 {
+    quant << 1 ^ (quant.cast_signed() >> 7).cast_unsigned()
 }
 
 /// Returns the place of the first quant that is farthest from zero.
