@@ -219,16 +219,13 @@ impl<'a, 'r> Numbers<'a, 'r> {
 
     /// Tells whether the last chunk in a tensor has former values.
     fn ends_within(&self, run: &[Fresh]) -> bool {
-        last_in_tensor(run).is_some_and(|(last, _)| self.former_end(last).is_some())
+        last_in_tensor(run).is_some_and(|last| self.former_end(last).is_some())
     }
 
-    /// Tells whether values stand where they stood if the run ended before byte `right` of the earlier
-    /// version. Small tensors behind the last large one may be others now: that one has ended, then as now.
+    /// Tells whether the last chunk in a tensor ends at byte `right` of the earlier version, or where its
+    /// tensor ended: small tensors behind it may be others now.
     fn ends_at(&self, run: &[Fresh], right: u64) -> bool {
-        let last = last_in_tensor(run).and_then(|(last, is_last)| Some((last.end()?, is_last)));
-        last.is_some_and(
-            |(end, is_last)| if is_last { self.is_at(end, right) } else { self.former.is_end(end) },
-        )
+        last_in_tensor(run).and_then(Fresh::end).is_some_and(|end| self.is_at(end, right))
     }
 
     /// Returns where the former values of a chunk end.
@@ -319,11 +316,9 @@ impl<'a, 'r> Numbers<'a, 'r> {
     }
 }
 
-/// Returns the last chunk that is in a tensor, and whether it ends the run: what stands between large tensors
-/// is in none.
-fn last_in_tensor(run: &[Fresh]) -> Option<(&Fresh, bool)> {
-    let at = run.iter().rposition(|chunk| chunk.place.is_some())?;
-    Some((run.get(at)?, at + 1 == run.len()))
+/// Returns the last chunk that is in a tensor: what stands between large ones is in none.
+fn last_in_tensor(run: &[Fresh]) -> Option<&Fresh> {
+    run.iter().rfind(|chunk| chunk.place.is_some())
 }
 
 fn bytes_of(run: &[Fresh]) -> Vec<u8> {

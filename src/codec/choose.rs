@@ -52,14 +52,9 @@ pub fn choose_xor(raw: &[u8], base: &[u8], skip: usize, hint: Hint) -> Option<Co
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::tests::noise;
     use crate::codec::{Base, BaseUse, decode, encode};
     use crate::container::QuantKind;
-
-    fn noise(seed: &str, length: usize) -> Vec<u8> {
-        let mut noise = vec![0; length];
-        blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut noise);
-        noise
-    }
 
     fn weights(seed: &str, count: usize) -> Vec<f32> {
         let weight = |bytes: &[u8]| {

@@ -284,6 +284,7 @@ fn decompress(coded: &[u8], prefix: Option<&[u8]>, room: &mut [u8]) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::tests::noise;
 
     type Value = fn(&[u8]) -> u8;
     /// Each value half as often as the one below: Huffman codes take no more than the entropy.
@@ -291,9 +292,7 @@ mod tests {
     const FEW: Value = |pair| u8::from(pair[0] < 90) + u8::from(pair[1] < 9);
 
     fn part(value: Value) -> Vec<u8> {
-        let mut noise = vec![0; 2 * 300_000];
-        blake3::Hasher::new().update(b"literals").finalize_xof().fill(&mut noise);
-        noise.chunks_exact(2).map(value).collect()
+        noise("literals", 2 * 300_000).chunks_exact(2).map(value).collect()
     }
 
     #[test]

@@ -46,7 +46,8 @@ fn codings(coder: PartCoder) -> Vec<Coding> {
 const CODERS: [PartCoder; 4] =
     [PartCoder::Raw, PartCoder::Zstd { level: 3 }, PartCoder::Literals, PartCoder::Rans];
 
-fn noise(seed: &str, length: usize) -> Vec<u8> {
+/// Random bytes that a seed stands for.
+pub(super) fn noise(seed: &str, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut bytes);
     bytes

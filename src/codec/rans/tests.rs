@@ -4,12 +4,7 @@ use proptest::prelude::*;
 
 use super::table::Run;
 use super::*;
-
-fn noise(seed: &str, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}
+use crate::codec::tests::noise;
 
 /// Parts of one kind of distribution each.
 fn parts(length: usize) -> Vec<Vec<u8>> {

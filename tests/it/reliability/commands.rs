@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use snap::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
+use snap::backend::faulty::{FaultEffect, FaultPlan};
 use snap::backend::record::Verb;
 use snap::base::SnapshotId;
 use snap::maintain::copy::{CopySelection, copy};
@@ -111,7 +111,7 @@ pub(super) fn prune_case(seed: u64, grace_seconds: u64) -> Case {
 pub(super) fn takeover_case(seed: u64) -> Case {
     let case = prune_case(seed, 0);
     let plan = FaultPlan::one(seed, 8, &MUTATIONS, FaultEffect::Stop);
-    let faulty = Arc::new(FaultyBackend::new(Arc::new(case.world.store.clone()), plan));
+    let faulty = case.world.faulty(plan);
     let repository = case.world.open_through(faulty.clone(), None).unwrap();
     prune(&repository, prune_options(0)).unwrap_err();
     assert!(faulty.stopped());

@@ -25,7 +25,7 @@ pub(super) fn plain(world: &World) -> Arc<dyn Backend> {
 /// Returns a store of `world` that has space for one pack more, and for what is small.
 fn nearly_full(world: &World) -> Arc<dyn Backend> {
     let plan = FaultPlan::one(world.seed, 1, &[Verb::PutNew], FaultEffect::NearlyFull);
-    Arc::new(FaultyBackend::new(plain(world), plan))
+    world.faulty(plan)
 }
 
 /// Runs `run` anew, on what `store` gives of a world, and breaks it off at every change it makes, until it

@@ -1,9 +1,8 @@
 //! What cost users of other engines their data, and no other test here would notice.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use snap::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
+use snap::backend::faulty::{FaultEffect, FaultPlan};
 use snap::backend::{Backend, ObjectKind};
 use snap::base::{ChunkId, PackId};
 use snap::maintain::prune::{PruneOptions, prune};
@@ -36,7 +35,7 @@ fn hosts_that_know_what_a_broken_prune_deleted_store_it_again() {
         hosts.iter().for_each(|index| world.open(Some(index.path())).sync_index().unwrap());
         world.forget(&[dropped]);
         let plan = FaultPlan::one(71, change, &MUTATIONS, FaultEffect::StopAfter);
-        let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+        let faulty = world.faulty(plan);
         let pruning = world.open_through(faulty.clone(), Some(hosts[0].path())).unwrap();
         let outcome = prune(&pruning, prune_options(0));
         drop(pruning);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use snap::backend::faulty::{FaultEffect, FaultPlan, FaultyBackend};
+use snap::backend::faulty::{FaultEffect, FaultPlan};
 use snap::backend::memory::MemoryState;
+use snap::backend::record::Verb;
 use snap::backend::{Backend, ObjectKey, ObjectKind};
 use snap::base::{SnapshotId, SystemEntropy};
 use snap::maintain::forget::forget;
@@ -172,7 +172,7 @@ fn a_forget_that_was_broken_off_or_ran_beside_a_prune_raises_no_alarm() {
     for call in 0..8 {
         let (world, ids, state) = seen();
         let plan = FaultPlan::one(1, call, &super::commands::MUTATIONS, FaultEffect::StopAfter);
-        let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+        let faulty = world.faulty(plan);
         let repository = world.open_through(faulty, None).unwrap();
         let _ = forget(&repository, &ids[..2], false);
         assert_eq!(remember(state.path(), &world.open(None)).unwrap(), None, "change {call}");
@@ -196,7 +196,7 @@ fn one_wrong_answer_after_a_forget_elsewhere_raises_no_alarm() {
     for effect in [FaultEffect::FlippedRead, FaultEffect::ShortRead, FaultEffect::IncompleteList] {
         for call in 0..24 {
             let plan = FaultPlan::one(call, call, &[], effect);
-            let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+            let faulty = world.faulty(plan);
             let Ok(repository) = world.open_through(faulty.clone(), None) else { continue };
             let opened = faulty.reached();
             let Ok(look) = witness.look(&repository, known.as_ref()) else { continue };
@@ -213,9 +213,8 @@ fn an_old_listing_after_an_own_forget_raises_no_alarm_then_or_later() {
     let mut looks = 0;
     for call in 0..40 {
         let (world, ids, state) = seen();
-        let verbs = [snap::backend::record::Verb::List];
-        let plan = FaultPlan::one(call, call, &verbs, FaultEffect::OldData);
-        let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+        let plan = FaultPlan::one(call, call, &[Verb::List], FaultEffect::OldData);
+        let faulty = world.faulty(plan);
         let repository = world.open_through(faulty.clone(), None).unwrap();
         assert_eq!(remember(state.path(), &repository).unwrap(), None, "list {call}");
         forget(&repository, &ids[..1], false).unwrap();
@@ -236,9 +235,8 @@ fn an_old_first_listing_is_not_taken_for_what_is_there() {
     for call in 0..8 {
         let state = tempfile::tempdir().unwrap();
         let id = world.backup(&Dice::new(call).files());
-        let verbs = [snap::backend::record::Verb::List];
-        let plan = FaultPlan::one(call, call, &verbs, FaultEffect::OldData);
-        let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+        let plan = FaultPlan::one(call, call, &[Verb::List], FaultEffect::OldData);
+        let faulty = world.faulty(plan);
         let repository = world.open_through(faulty.clone(), None).unwrap();
         repository.snapshot_ids().unwrap();
         world.forget(&[id]);
@@ -255,9 +253,8 @@ fn one_wrong_listing_raises_no_alarm_and_is_not_taken_for_a_forget() {
     let (world, ids, state) = seen();
     let mut looks = 0;
     for call in 0..12 {
-        let verbs = [snap::backend::record::Verb::List];
-        let plan = FaultPlan::one(call, call, &verbs, FaultEffect::IncompleteList);
-        let faulty = Arc::new(FaultyBackend::new(Arc::new(world.store.clone()), plan));
+        let plan = FaultPlan::one(call, call, &[Verb::List], FaultEffect::IncompleteList);
+        let faulty = world.faulty(plan);
         // A listing of no config is no repository.
         let Ok(repository) = world.open_through(faulty, None) else { continue };
         assert_eq!(remember(state.path(), &repository).unwrap(), None, "list {call}");

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use snap::backend::faulty::{FaultPlan, FaultyBackend};
 use snap::backend::memory::{MemoryBackend, MemoryState};
 use snap::backend::{Backend, ObjectKind};
 use snap::backup::{BackupOptions, Input, ParentChoice, backup};
@@ -153,6 +154,11 @@ impl World {
         let environment = environment(backend, self.clock.clone(), seed, index);
         let (id, master) = self.key.clone();
         Repository::open(environment, &OpenSecret::Master(id, master)).map(Arc::new)
+    }
+
+    /// Returns the store as it is when it does what `plan` says.
+    pub(super) fn faulty(&self, plan: FaultPlan) -> Arc<FaultyBackend> {
+        Arc::new(FaultyBackend::new(Arc::new(self.store.clone()), plan))
     }
 
     pub(super) fn open(&self, index: Option<&Path>) -> Arc<Repository> {
